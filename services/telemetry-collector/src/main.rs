@@ -1,0 +1,5 @@
+//! The collector's process.
+
+fn main() {
+    println!("telemetry-collector {}", telemetry_collector::version());
+}
