@@ -11,10 +11,8 @@ use prost::Message;
 const PACKAGE_DIR: &str = "telemetry/v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let proto_root = env::var_os("PROTO_ROOT").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto"),
-        PathBuf::from,
-    );
+    let proto_root = env::var_os("PROTO_ROOT")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto"), PathBuf::from);
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo:rerun-if-env-changed=PROTO_ROOT");
     println!("cargo:rerun-if-changed={}", proto_root.join(PACKAGE_DIR).display());
@@ -36,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .preserve_proto_field_names()
         .emit_fields()
         .ignore_unknown_fields()
+        .ignore_unknown_enum_variants()
         .build(&[".telemetry"])?;
 
     let schema_version = fs::read_to_string(proto_root.join(PACKAGE_DIR).join("SCHEMA_VERSION"))?;

@@ -189,10 +189,7 @@ mod tests {
         let noon = Timestamp { seconds: 1_769_860_800, nanos: 1_000 };
         let json = serde_json::to_string(&noon).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), noon);
-        assert_eq!(
-            serde_json::from_str::<Timestamp>("\"2026-01-31T13:00:00.000001+01:00\"").unwrap(),
-            noon
-        );
+        assert_eq!(serde_json::from_str::<Timestamp>("\"2026-01-31T13:00:00.000001+01:00\"").unwrap(), noon);
         let span = Duration { seconds: -2, nanos: -5 };
         let json = serde_json::to_string(&span).unwrap();
         assert_eq!(serde_json::from_str::<Duration>(&json).unwrap(), span);
@@ -207,10 +204,7 @@ mod tests {
         ] {
             assert!(serde_json::to_string(&timestamp).is_err(), "{timestamp:?}");
         }
-        for duration in [
-            Duration { seconds: MAX_DURATION_SECONDS + 1, nanos: 0 },
-            Duration { seconds: 1, nanos: -1 },
-        ] {
+        for duration in [Duration { seconds: MAX_DURATION_SECONDS + 1, nanos: 0 }, Duration { seconds: 1, nanos: -1 }] {
             assert!(serde_json::to_string(&duration).is_err(), "{duration:?}");
         }
         for text in ["", "now", "2026-13-31T00:00:00Z", "10000-01-01T00:00:00Z"] {

@@ -1,0 +1,28 @@
+//! Package `telemetry.v1`.
+
+mod check;
+mod cpu;
+mod json;
+mod message;
+
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/telemetry.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/telemetry.v1.serde.rs"));
+}
+
+pub use check::{InvalidMessage, Problem};
+pub use generated::{
+    ComponentHealth, CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapReason, GapRecord, GetSnapshotRequest,
+    GetSnapshotResponse, HealthRequest, HealthResponse, HealthStatus, LoadAverages, SequenceRange, SetIntervalRequest,
+    SetIntervalResponse, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason,
+    control_service_client, control_service_server, telemetry_data, telemetry_message,
+};
+pub use json::{DecodeError, EncodeError};
+pub use message::Stamp;
+
+/// The version of this schema, written into every message; its one source is `proto/telemetry/v1/SCHEMA_VERSION`.
+pub const SCHEMA_VERSION: &str = env!("TELEMETRY_SCHEMA_VERSION");
+
+/// The serialized `FileDescriptorSet` of the package and all it imports, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

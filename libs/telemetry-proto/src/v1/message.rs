@@ -1,0 +1,99 @@
+//! Constructors of the envelope and what it carries.
+
+use std::ops::RangeInclusive;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::telemetry_data::Metrics;
+use super::telemetry_message::Payload;
+use super::{
+    CpuMetrics, GapReason, GapRecord, SCHEMA_VERSION, SequenceRange, TelemetryData, TelemetryMessage,
+    TelemetryMetadata, UnavailableField, UnavailableReason,
+};
+
+/// What sets one message apart from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// UUIDv7 of the message.
+    pub message_id: Uuid,
+    /// UUID of the process that made it.
+    pub instance_id: Uuid,
+    /// Its number among all messages of that process, from 1.
+    pub sequence: u64,
+    /// When its payload was complete.
+    pub collected_at: SystemTime,
+}
+
+impl TelemetryMessage {
+    /// A message of the current [`SCHEMA_VERSION`].
+    #[must_use]
+    pub fn new(stamp: Stamp, payload: impl Into<Payload>) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION.to_owned(),
+            message_id: stamp.message_id.to_string(),
+            instance_id: stamp.instance_id.to_string(),
+            sequence: stamp.sequence,
+            collected_at: Some(stamp.collected_at.into()),
+            payload: Some(payload.into()),
+        }
+    }
+}
+
+impl TelemetryData {
+    /// A sample of one metrics group.
+    #[must_use]
+    pub fn new(metadata: TelemetryMetadata, metrics: impl Into<Metrics>) -> Self {
+        Self { metadata: Some(metadata), metrics: Some(metrics.into()) }
+    }
+}
+
+impl GapRecord {
+    /// Says that the numbers in `missing` will never come, and why. The ranges must ascend and not overlap.
+    #[must_use]
+    pub fn new(missing: impl IntoIterator<Item = RangeInclusive<u64>>, reason: GapReason) -> Self {
+        let missing: Vec<_> = missing.into_iter().map(SequenceRange::from).collect();
+        let count = missing.iter().map(SequenceRange::count).sum();
+        Self { missing, reason: reason.into(), count }
+    }
+}
+
+impl SequenceRange {
+    /// How many numbers the range holds.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        if self.first > self.last { 0 } else { (self.last - self.first).saturating_add(1) }
+    }
+}
+
+impl UnavailableField {
+    /// Says that the field at `field`, a path inside its metrics group, is absent for `reason`.
+    #[must_use]
+    pub fn new(field: impl Into<String>, reason: UnavailableReason) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+}
+
+impl From<RangeInclusive<u64>> for SequenceRange {
+    fn from(range: RangeInclusive<u64>) -> Self {
+        Self { first: *range.start(), last: *range.end() }
+    }
+}
+
+impl From<TelemetryData> for Payload {
+    fn from(data: TelemetryData) -> Self {
+        Self::Data(data)
+    }
+}
+
+impl From<GapRecord> for Payload {
+    fn from(gap: GapRecord) -> Self {
+        Self::Gap(gap)
+    }
+}
+
+impl From<CpuMetrics> for Metrics {
+    fn from(cpu: CpuMetrics) -> Self {
+        Self::Cpu(cpu)
+    }
+}

@@ -1,0 +1,276 @@
+//! What can go wrong in the collector, and what to do about it.
+//!
+//! An error's `Display` is its own context alone; [`report`] writes it with everything that caused it. Whether trying
+//! again can help is decided here, once, as is the way into a gRPC status and a process exit code.
+
+use std::error::Error as StdError;
+use std::io;
+use std::net::SocketAddr;
+
+use telemetry_proto::v1::{EncodeError, InvalidMessage};
+use thiserror::Error;
+
+/// Exit code when a service the process offers cannot be offered (`EX_UNAVAILABLE` of sysexits.h).
+pub const EXIT_UNAVAILABLE: u8 = 69;
+/// Exit code when the process met an error of its own (`EX_SOFTWARE`).
+pub const EXIT_SOFTWARE: u8 = 70;
+/// Exit code when the configuration is wrong (`EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// An error's cause, of any type.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// The result of what can fail in the collector.
+pub type TelemetryResult<T> = Result<T, TelemetryError>;
+
+/// What can go wrong in the collector.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The operating system refused something the process itself needs: a file, a socket, a signal.
+    #[error("cannot {operation}")]
+    System {
+        /// What was tried, as it reads after "cannot".
+        operation: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The host did not give up a metric.
+    #[error("cannot collect {metric}")]
+    Collection {
+        /// What was to be collected.
+        metric: String,
+        /// Why it could not be.
+        #[source]
+        source: Cause,
+    },
+    /// The destination did not take messages.
+    #[error("cannot {operation}: {kind}")]
+    Publishing {
+        /// What was tried, as it reads after "cannot".
+        operation: String,
+        /// What sort of failure it is, which decides when to try again.
+        kind: PublishingErrorKind,
+        /// What the destination or the network said.
+        #[source]
+        source: Cause,
+    },
+    /// Settings are not what they must be.
+    #[error("{}", lines(.0))]
+    Configuration(Vec<InvalidSetting>),
+}
+
+/// Why a destination did not take messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum PublishingErrorKind {
+    /// No connection could be made, or it broke.
+    #[error("not reachable")]
+    Unreachable,
+    /// No answer came in time; what was sent may or may not have been taken.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The destination is there and does not take messages now: it loads, is full, or fails over.
+    #[error("busy or full")]
+    Refused,
+    /// The destination will not take them until somebody changes its set-up or ours: login, permission, type of key.
+    #[error("rejected")]
+    Rejected,
+    /// The message itself cannot be sent.
+    #[error("message not valid")]
+    InvalidMessage,
+}
+
+/// One setting that is not what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name}: {problem}")]
+pub struct InvalidSetting {
+    /// Name of the setting as the user wrote it.
+    pub name: String,
+    /// What is wrong, with the value (never a secret) and what is allowed.
+    pub problem: String,
+}
+
+impl TelemetryError {
+    /// The operating system refused `operation`, as it reads after "cannot".
+    pub fn system(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::System { operation: operation.into(), source }
+    }
+
+    /// The address cannot be listened on.
+    #[must_use]
+    pub fn bind(address: SocketAddr, source: io::Error) -> Self {
+        Self::system(format!("listen on {address} (TELEMETRY_CONTROL__LISTEN)"), source)
+    }
+
+    /// The host did not give up `metric`.
+    pub fn collection(metric: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Collection { metric: metric.into(), source: source.into() }
+    }
+
+    /// A destination did not do `operation`, as it reads after "cannot".
+    pub fn publishing(operation: impl Into<String>, kind: PublishingErrorKind, source: impl Into<Cause>) -> Self {
+        Self::Publishing { operation: operation.into(), kind, source: source.into() }
+    }
+
+    /// One setting is wrong.
+    pub fn setting(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Configuration(vec![InvalidSetting { name: name.into(), problem: problem.into() }])
+    }
+
+    /// Whether the same call can succeed later with nobody doing anything about it.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::System { source, .. } => {
+                matches!(
+                    source.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                )
+            }
+            Self::Collection { .. } => true,
+            Self::Publishing { kind, .. } => kind.is_retryable(),
+            Self::Configuration(_) => false,
+        }
+    }
+
+    /// The exit code of a process that ends over this error.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => EXIT_CONFIG,
+            Self::System { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied => {
+                    EXIT_UNAVAILABLE
+                }
+                _ => EXIT_SOFTWARE,
+            },
+            Self::Collection { .. } | Self::Publishing { .. } => EXIT_SOFTWARE,
+        }
+    }
+}
+
+impl PublishingErrorKind {
+    /// Whether the same call can succeed later with nobody doing anything about it.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::Unreachable | Self::TimedOut | Self::Refused => true,
+            Self::Rejected | Self::InvalidMessage => false,
+        }
+    }
+}
+
+impl From<InvalidSetting> for TelemetryError {
+    fn from(setting: InvalidSetting) -> Self {
+        Self::Configuration(vec![setting])
+    }
+}
+
+impl From<EncodeError> for TelemetryError {
+    fn from(source: EncodeError) -> Self {
+        Self::publishing("encode a message", PublishingErrorKind::InvalidMessage, source)
+    }
+}
+
+impl From<InvalidMessage> for TelemetryError {
+    fn from(source: InvalidMessage) -> Self {
+        Self::collection("a valid sample", source)
+    }
+}
+
+impl From<TelemetryError> for tonic::Status {
+    fn from(error: TelemetryError) -> Self {
+        let code = match &error {
+            TelemetryError::System { .. } => tonic::Code::Internal,
+            TelemetryError::Collection { .. } | TelemetryError::Publishing { .. } => tonic::Code::Unavailable,
+            TelemetryError::Configuration(_) => tonic::Code::InvalidArgument,
+        };
+        Self::new(code, report(&error))
+    }
+}
+
+/// The error and everything that caused it, on one line.
+#[must_use]
+pub fn report(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let context = error.to_string();
+        if !line.ends_with(&context) {
+            line.push_str(": ");
+            line.push_str(&context);
+        }
+        cause = error.source();
+    }
+    line
+}
+
+fn lines(settings: &[InvalidSetting]) -> String {
+    settings.iter().map(InvalidSetting::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn refused() -> io::Error {
+        io::Error::from(io::ErrorKind::ConnectionRefused)
+    }
+
+    fn publishing(kind: PublishingErrorKind) -> TelemetryError {
+        TelemetryError::publishing("push 3 messages", kind, refused())
+    }
+
+    #[test]
+    fn a_report_names_every_cause_once() {
+        let error = publishing(PublishingErrorKind::Unreachable);
+        assert_eq!(error.to_string(), "cannot push 3 messages: not reachable");
+        assert_eq!(report(&error), "cannot push 3 messages: not reachable: connection refused");
+    }
+
+    #[test]
+    fn sources_are_kept() {
+        let error = TelemetryError::collection("cpu", refused());
+        let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+        assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn only_what_mends_itself_is_retryable() {
+        assert!(publishing(PublishingErrorKind::Unreachable).is_retryable());
+        assert!(publishing(PublishingErrorKind::TimedOut).is_retryable());
+        assert!(publishing(PublishingErrorKind::Refused).is_retryable());
+        assert!(!publishing(PublishingErrorKind::Rejected).is_retryable());
+        assert!(!publishing(PublishingErrorKind::InvalidMessage).is_retryable());
+        assert!(TelemetryError::collection("cpu", "half a file").is_retryable());
+        assert!(!TelemetryError::setting("X", "is wrong").is_retryable());
+        assert!(!TelemetryError::system("open it", io::Error::from(io::ErrorKind::NotFound)).is_retryable());
+    }
+
+    #[test]
+    fn every_class_has_its_status_and_exit_code() {
+        let in_use =
+            TelemetryError::bind(SocketAddr::from(([127, 0, 0, 1], 50051)), io::Error::from(io::ErrorKind::AddrInUse));
+        assert_eq!(in_use.exit_code(), 69);
+        assert_eq!(tonic::Status::from(in_use).code(), tonic::Code::Internal);
+
+        let wrong = TelemetryError::setting("interval", "5ms is below 100ms");
+        assert_eq!(wrong.exit_code(), 78);
+        let status = tonic::Status::from(wrong);
+        assert_eq!((status.code(), status.message()), (tonic::Code::InvalidArgument, "interval: 5ms is below 100ms"));
+
+        let unreachable = publishing(PublishingErrorKind::Unreachable);
+        assert_eq!(unreachable.exit_code(), 70);
+        assert_eq!(tonic::Status::from(unreachable).code(), tonic::Code::Unavailable);
+    }
+
+    #[test]
+    fn each_wrong_setting_has_a_line_of_its_own() {
+        let setting = |name: &str| InvalidSetting { name: name.into(), problem: "is wrong".into() };
+        let error = TelemetryError::Configuration(vec![setting("A"), setting("B")]);
+        assert_eq!(error.to_string(), "A: is wrong\nB: is wrong");
+    }
+}

@@ -1,0 +1,7 @@
+//! What knows a destination. One file a destination; nothing in here hears of CPU or of the sampler.
+
+mod encoded;
+mod traits;
+
+pub use encoded::EncodedMessage;
+pub use traits::{Acknowledgement, PoolState, RedisPublisher, TelemetryPublisher};

@@ -1,0 +1,78 @@
+//! What the delivery loop asks of a destination.
+
+use std::slice;
+
+use async_trait::async_trait;
+
+use super::EncodedMessage;
+use crate::errors::TelemetryResult;
+
+/// Somewhere messages go.
+///
+/// Calls do not retry: the delivery loop decides when to try again, since only it knows of shutdown and of what waits
+/// behind. Each call has time limits of its own and always returns.
+#[async_trait]
+pub trait TelemetryPublisher: Send + Sync {
+    /// Where messages go, for people to read; no secrets.
+    fn destination(&self) -> &str;
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// As [`publish_batch`](Self::publish_batch).
+    async fn publish(&self, message: &EncodedMessage) -> TelemetryResult<Acknowledgement> {
+        self.publish_batch(slice::from_ref(message)).await
+    }
+
+    /// Sends messages in their order, all or none. `Ok` means that the destination has acknowledged every one.
+    ///
+    /// # Errors
+    /// [`Publishing`](crate::errors::TelemetryError::Publishing), classified. After
+    /// [`TimedOut`](crate::errors::PublishingErrorKind::TimedOut) or a broken connection the messages may have been
+    /// taken all the same; `(instance_id, sequence)` lets a consumer drop the second copy.
+    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement>;
+
+    /// Asks the destination whether it is there.
+    ///
+    /// # Errors
+    /// [`Publishing`](crate::errors::TelemetryError::Publishing), classified.
+    async fn health_check(&self) -> TelemetryResult<()>;
+
+    /// Gives back every connection. Later calls fail.
+    async fn close(&self);
+}
+
+/// A Redis list that serves as a queue: pushed at the left, popped at the right.
+#[async_trait]
+pub trait RedisPublisher: TelemetryPublisher {
+    /// How many messages the queue holds (`LLEN`).
+    ///
+    /// # Errors
+    /// [`Publishing`](crate::errors::TelemetryError::Publishing), classified.
+    async fn queue_length(&self) -> TelemetryResult<u64>;
+
+    /// The connections of the pool.
+    fn pool_state(&self) -> PoolState;
+}
+
+/// What the destination said when it took messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Acknowledgement {
+    /// Messages in the queue afterwards, the cap applied.
+    pub queue_length: u64,
+    /// Oldest messages that the cap pushed out.
+    pub trimmed: u64,
+}
+
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Connections that may be open at once.
+    pub max_size: usize,
+    /// Connections that are open.
+    pub size: usize,
+    /// Open connections that nobody uses.
+    pub available: usize,
+    /// Callers that wait for one.
+    pub waiting: usize,
+}
