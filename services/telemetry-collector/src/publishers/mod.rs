@@ -1,7 +1,9 @@
 //! What knows a destination. One file a destination; nothing in here hears of CPU or of the sampler.
 
 mod encoded;
+mod retry;
 mod traits;
 
 pub use encoded::EncodedMessage;
+pub use retry::{Backoff, RetrySettings};
 pub use traits::{Acknowledgement, PoolState, RedisPublisher, TelemetryPublisher};
