@@ -1,0 +1,278 @@
+//! The processors of the host: usage, load, frequencies and temperature.
+//!
+//! Usage and its states come from one read of `/proc/stat`, load from one of `/proc/loadavg`, both files kept open.
+//! Frequencies, temperatures and the identity of the processors come in at a slower pace, from another thread. A host
+//! without `/proc/stat` is asked through [`SystemInfo`] instead, and has no states.
+
+mod frequency;
+mod load;
+mod per_core;
+mod slow;
+mod temperature;
+mod times;
+mod unavailable;
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tracing::debug;
+
+use self::frequency::Frequencies;
+use self::slow::{SlowPace, SlowReadings};
+use self::times::{CpuTimes, Shares};
+use self::unavailable::{CoreField, Unavailable};
+use super::Reading;
+use super::host_root::{HostRoot, KeptFile};
+use super::system::{SystemInfo, SystemUsage};
+use super::traits::{CpuCollector, TelemetryCollector};
+use crate::errors::{TelemetryError, TelemetryResult, report};
+use crate::models::{
+    CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, LoadAverages, TelemetryMetrics, UnavailableReason,
+};
+
+/// How often frequencies and temperatures are read, unless the constructor is told otherwise.
+pub const DEFAULT_SLOW_CADENCE: Duration = Duration::from_secs(10);
+
+const STAT: &str = "proc/stat";
+const LOADAVG: &str = "proc/loadavg";
+
+/// Collects [`CpuMetrics`] of one host.
+///
+/// A sample costs two system calls and waits for nothing. What is slow is [`Pending`](UnavailableReason::Pending)
+/// until its first reading is done; [`refresh_slow_readings`](CpuCollector::refresh_slow_readings) waits for one.
+///
+/// Its futures need a tokio runtime: slow readings run on the runtime's blocking threads. One that hangs in the kernel
+/// holds up no sample, but does hold up the end of a runtime that is simply dropped.
+pub struct HostCpuCollector {
+    source: Source,
+    slow: SlowPace,
+}
+
+/// Where usage and load come from.
+enum Source {
+    Proc { times: Box<ProcTimes>, load: KeptFile },
+    System(Arc<dyn SystemInfo>),
+}
+
+impl HostCpuCollector {
+    /// Reads the files below `root` and asks `system` for what it knows better, both not before the first call.
+    ///
+    /// Frequencies, temperatures and processor identity are read every `slow_cadence`, and whenever a processor came
+    /// or went.
+    #[must_use]
+    pub fn new(root: HostRoot, system: Arc<dyn SystemInfo>, slow_cadence: Duration) -> Self {
+        let source = if root.has(STAT) {
+            Source::Proc { times: Box::new(ProcTimes::new(&root)), load: KeptFile::new(root.path(LOADAVG)) }
+        } else {
+            Source::System(Arc::clone(&system))
+        };
+        Self { source, slow: SlowPace::new(root, system, slow_cadence) }
+    }
+
+    /// Takes a sample. No await in here: a caller that gives up half-way would lose the times it did not get to see.
+    fn sample(&mut self) -> TelemetryResult<CpuMetrics> {
+        let load = self.source.load().map_err(|error| {
+            debug!(error = report(&error), "load averages are left out");
+            UnavailableReason::ReadFailed
+        });
+        match &mut self.source {
+            Source::Proc { times, .. } => {
+                let change = times.read()?;
+                if change.has_other_cores() {
+                    self.slow.expire();
+                }
+                let cores = change.cores().map(|(core, shares)| (core, shares.into()));
+                Ok(compose(change.whole().into(), cores, load, self.slow.latest()))
+            }
+            Source::System(system) => {
+                let SystemUsage { percent, cores } = system.usage();
+                let cores = (0..).zip(cores).map(|(core, percent)| (core, percent.into()));
+                Ok(compose(percent.into(), cores, load, self.slow.latest()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl TelemetryCollector for HostCpuCollector {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    async fn collect(&mut self) -> TelemetryResult<TelemetryMetrics> {
+        Ok(self.sample()?.into())
+    }
+}
+
+#[async_trait]
+impl CpuCollector for HostCpuCollector {
+    async fn collect_cpu(&mut self) -> TelemetryResult<CpuMetrics> {
+        self.sample()
+    }
+
+    async fn load_averages(&mut self) -> TelemetryResult<LoadAverages> {
+        self.source.load()
+    }
+
+    async fn refresh_slow_readings(&mut self) {
+        self.slow.refresh().await;
+    }
+}
+
+impl Source {
+    fn load(&mut self) -> TelemetryResult<LoadAverages> {
+        const METRIC: &str = "load averages";
+        match self {
+            Self::Proc { load: file, .. } => file.collect(METRIC, load::parse),
+            Self::System(system) => {
+                system.load_averages().ok_or_else(|| TelemetryError::collection(METRIC, "the system has none"))
+            }
+        }
+    }
+}
+
+/// Reads `/proc/stat`, and remembers what it said.
+struct ProcTimes {
+    file: KeptFile,
+    /// The last good reading: the base of the next one, however many fail in between.
+    latest: Option<CpuTimes>,
+    /// Room for the next reading, and then for the base it is compared with.
+    spare: CpuTimes,
+}
+
+/// Two readings, one after the other; at first there is only one.
+struct Change<'a> {
+    base: Option<&'a CpuTimes>,
+    now: &'a CpuTimes,
+}
+
+impl ProcTimes {
+    fn new(root: &HostRoot) -> Self {
+        Self { file: KeptFile::new(root.path(STAT)), latest: None, spare: CpuTimes::default() }
+    }
+
+    fn read(&mut self) -> TelemetryResult<Change<'_>> {
+        let Self { file, latest, spare } = self;
+        file.collect("processor times", |text| spare.parse(text))?;
+        let now = mem::take(spare);
+        Ok(match latest {
+            None => Change { base: None, now: latest.insert(now) },
+            Some(latest) => {
+                *spare = mem::replace(latest, now);
+                Change { base: Some(spare), now: latest }
+            }
+        })
+    }
+}
+
+impl<'a> Change<'a> {
+    fn whole(&self) -> Reading<Shares> {
+        let base = self.base.ok_or(UnavailableReason::FirstSample)?;
+        self.now.whole.shares_since(&base.whole)
+    }
+
+    fn cores(&self) -> impl Iterator<Item = (u32, Reading<Shares>)> + use<'a> {
+        self.now.core_shares(self.base.map_or(&[], |base| &base.cores))
+    }
+
+    /// Whether a processor came or went.
+    fn has_other_cores(&self) -> bool {
+        self.base.is_some_and(|base| !base.has_cores_of(self.now))
+    }
+}
+
+/// How busy processors were, and with what.
+struct Usage {
+    percent: Reading<f64>,
+    states: Reading<CpuStates>,
+}
+
+impl From<Reading<Shares>> for Usage {
+    fn from(shares: Reading<Shares>) -> Self {
+        match shares {
+            Ok(Shares { busy_percent, states }) => Self { percent: Ok(busy_percent), states: Ok(states) },
+            Err(reason) => Self { percent: Err(reason), states: Err(reason) },
+        }
+    }
+}
+
+impl From<Reading<f64>> for Usage {
+    fn from(percent: Reading<f64>) -> Self {
+        Self { percent, states: Err(UnavailableReason::NotSupported) }
+    }
+}
+
+/// Puts a sample together; what is absent is listed with its reason.
+fn compose(
+    whole: Usage,
+    cores: impl Iterator<Item = (u32, Usage)>,
+    load: Reading<LoadAverages>,
+    slow: Reading<&SlowReadings>,
+) -> CpuMetrics {
+    let mut unavailable = Unavailable::default();
+    let usage_percent = unavailable.value("usage_percent", whole.percent);
+    let states = unavailable.value("states", whole.states);
+    let physical_count = slow.and_then(|slow| slow.processor.physical_count.ok_or(UnavailableReason::NotSupported));
+    let physical_count = unavailable.value("physical_count", physical_count);
+    let cores = compose_cores(cores, slow, &mut unavailable);
+    let load_averages = unavailable.value("load_averages", load);
+    let frequencies = compose_frequencies(slow, &mut unavailable);
+    let temperature = slow.and_then(|slow| slow.temperatures.package);
+    let temperature_celsius = unavailable.value("temperature_celsius", temperature);
+    CpuMetrics {
+        usage_percent,
+        states,
+        logical_count: u32::try_from(cores.len()).unwrap_or(u32::MAX),
+        physical_count,
+        vendor: slow.map(|slow| slow.processor.vendor.clone()).unwrap_or_default(),
+        model: slow.map(|slow| slow.processor.model.clone()).unwrap_or_default(),
+        cores,
+        load_averages,
+        frequencies,
+        temperature_celsius,
+        unavailable: unavailable.into_fields(),
+    }
+}
+
+fn compose_cores(
+    cores: impl Iterator<Item = (u32, Usage)>,
+    slow: Reading<&SlowReadings>,
+    unavailable: &mut Unavailable,
+) -> Vec<CoreMetrics> {
+    let mut usage_percent = CoreField::new("usage_percent");
+    let mut states = CoreField::new("states");
+    let mut frequency_mhz = CoreField::new("frequency_mhz");
+    let mut temperature_celsius = CoreField::new("temperature_celsius");
+    let cores: Vec<_> = cores
+        .map(|(core_id, usage)| CoreMetrics {
+            core_id,
+            usage_percent: usage_percent.value(core_id, usage.percent),
+            states: states.value(core_id, usage.states),
+            frequency_mhz: frequency_mhz.value(core_id, slow.and_then(|slow| slow.frequencies.cores.get(core_id))),
+            temperature_celsius: temperature_celsius
+                .value(core_id, slow.and_then(|slow| slow.temperatures.cores.get(core_id))),
+        })
+        .collect();
+    for field in [usage_percent, states, frequency_mhz, temperature_celsius] {
+        unavailable.cores(field, cores.len());
+    }
+    cores
+}
+
+/// The frequencies; when all are absent for one reason, they are listed as one.
+fn compose_frequencies(slow: Reading<&SlowReadings>, unavailable: &mut Unavailable) -> Option<CpuFrequencies> {
+    let of = |pick: fn(&Frequencies) -> Reading<f64>| slow.and_then(|slow| pick(&slow.frequencies));
+    let [current, min, max] = [of(|all| all.current), of(|all| all.min), of(|all| all.max)];
+    if let Err(reason) = current
+        && [min, max] == [Err(reason); 2]
+    {
+        return unavailable.value("frequencies", Err(reason));
+    }
+    Some(CpuFrequencies {
+        current_mhz: unavailable.value("frequencies.current_mhz", current),
+        min_mhz: unavailable.value("frequencies.min_mhz", min),
+        max_mhz: unavailable.value("frequencies.max_mhz", max),
+    })
+}

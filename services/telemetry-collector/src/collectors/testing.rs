@@ -1,0 +1,87 @@
+//! What the tests of the collectors share: recorded hosts, and a sysinfo that says what it is told.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::HostRoot;
+use super::system::{MockSystemInfo, OperatingSystem, ProcessorIdentity, Sensor};
+
+/// A recorded host under `tests/hosts`. Bazel says in `TEST_HOSTS_DIR` where it put them.
+pub(super) fn recorded(name: &str) -> HostRoot {
+    let hosts = std::env::var_os("TEST_HOSTS_DIR")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts")), PathBuf::from);
+    let directory = hosts.join(name);
+    assert!(directory.is_dir(), "no recorded host at {}", directory.display());
+    HostRoot::new(directory)
+}
+
+/// A copy of a recorded host that goes on living: a test writes its next readings.
+pub(super) struct LivingHost(TempDir);
+
+impl LivingHost {
+    pub(super) fn from_recorded(name: &str) -> Self {
+        let host = Self::without_files();
+        copy(&recorded(name).path(""), host.0.path());
+        host
+    }
+
+    pub(super) fn without_files() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn root(&self) -> HostRoot {
+        HostRoot::new(self.0.path())
+    }
+
+    pub(super) fn write(&self, file: &str, text: impl AsRef<[u8]>) {
+        let path = self.0.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(super) fn remove(&self, file: &str) {
+        fs::remove_file(self.0.path().join(file)).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        // Not `file_type`: a Bazel runfile is a link to the file.
+        if entry.path().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::write(target, fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+/// A sysinfo that knows a processor and no sensors.
+pub(super) fn sysinfo() -> MockSystemInfo {
+    sysinfo_with_sensors(&[])
+}
+
+/// A sysinfo that knows a processor and these sensors, by label and degrees Celsius.
+pub(super) fn sysinfo_with_sensors(sensors: &[(&str, f64)]) -> MockSystemInfo {
+    let sensors: Vec<_> =
+        sensors.iter().map(|(label, celsius)| Sensor { label: (*label).to_owned(), celsius: Some(*celsius) }).collect();
+    let mut system = MockSystemInfo::new();
+    system.expect_processor().returning(|| ProcessorIdentity {
+        vendor: "GenuineIntel".into(),
+        model: "A recorded processor".into(),
+        physical_count: Some(1),
+    });
+    system
+        .expect_sensors()
+        .returning(move |wanted| sensors.iter().filter(|sensor| wanted(&sensor.label)).cloned().collect());
+    system
+        .expect_operating_system()
+        .returning(|| OperatingSystem { arch: "x86_64".into(), ..OperatingSystem::default() });
+    system
+}
