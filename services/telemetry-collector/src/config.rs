@@ -1,0 +1,163 @@
+//! The environment, checked and typed.
+//!
+//! Every mistake is found in one pass and told in one line: the variable, its value unless it is secret, what is
+//! allowed. Components never read the environment; they are given what they need from here.
+
+mod describe;
+mod parse;
+mod reader;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use describe::{environment_help, markdown_reference};
+use reader::{Found, Reader};
+
+use crate::errors::TelemetryResult;
+use crate::interval::Interval;
+
+/// Everything that can be set, valid.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What is sampled, and how often.
+    pub collection: CollectionConfig,
+    /// Where messages go.
+    pub redis: RedisConfig,
+    /// What keeps messages while they cannot go there.
+    pub outbox: OutboxConfig,
+    /// Where the control API listens.
+    pub control: ControlConfig,
+    /// How the process says what it does.
+    pub log: LogConfig,
+    /// What OpenTelemetry exports.
+    pub otel: OtelConfig,
+    /// How the process ends.
+    pub shutdown: ShutdownConfig,
+    found: Vec<Found>,
+}
+
+/// What is sampled, and how often.
+#[derive(Debug, Clone)]
+pub struct CollectionConfig {
+    /// Time from one sample to the next at start; the control API can change it.
+    pub interval: Interval,
+    /// Labels that every message carries.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where messages go.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// Server, database and login. A secret: never show it as it is.
+    pub url: String,
+    /// The list that serves as queue.
+    pub key: String,
+    /// Messages the list may hold before the oldest go; 0 = no cap.
+    pub max_length: u64,
+}
+
+/// What keeps messages while they cannot go out.
+#[derive(Debug, Clone)]
+pub struct OutboxConfig {
+    /// Bytes of memory that waiting messages may take.
+    pub max_bytes: usize,
+}
+
+/// Where the control API listens.
+#[derive(Debug, Clone)]
+pub struct ControlConfig {
+    /// Address and port of gRPC.
+    pub listen: SocketAddr,
+}
+
+/// How the process says what it does.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Form of a line.
+    pub format: LogFormat,
+    /// Which events are logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// What OpenTelemetry exports; where to, the exporter reads from `OTEL_*` itself, as the specification says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtelConfig {
+    /// Spans are exported.
+    pub traces: bool,
+    /// Metrics are exported.
+    pub metrics: bool,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone)]
+pub struct ShutdownConfig {
+    /// Time that waiting messages have to go out after the last sample.
+    pub grace: Duration,
+}
+
+impl Config {
+    /// Reads the environment of the process.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::errors::TelemetryError::Configuration) with one line for each mistake.
+    pub fn from_env() -> TelemetryResult<Self> {
+        Self::from_vars(env::vars_os())
+    }
+
+    /// Reads an environment that the caller brings.
+    ///
+    /// ```
+    /// use telemetry_collector::Config;
+    ///
+    /// let config = Config::from_vars([("TELEMETRY_COLLECTION__INTERVAL".into(), "500ms".into())]).unwrap();
+    /// assert_eq!(config.collection.interval.to_string(), "500ms");
+    ///
+    /// let mistake = Config::from_vars([("TELEMETRY_REDIS__KYE".into(), "queue".into())]).unwrap_err();
+    /// assert_eq!(mistake.to_string(), "TELEMETRY_REDIS__KYE: no such setting; did you mean TELEMETRY_REDIS__KEY?");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::errors::TelemetryError::Configuration) with one line for each mistake.
+    pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> TelemetryResult<Self> {
+        let mut reader = Reader::new(vars)?;
+        let config = Self {
+            collection: CollectionConfig {
+                interval: reader.read(variables::COLLECTION_INTERVAL, parse::interval),
+                labels: reader.read(variables::COLLECTION_LABELS, parse::labels),
+            },
+            redis: RedisConfig {
+                url: reader.read(variables::REDIS_URL, parse::redis_url),
+                key: reader.read(variables::REDIS_KEY, parse::text),
+                max_length: reader.read(variables::REDIS_MAX_LENGTH, parse::number),
+            },
+            outbox: OutboxConfig { max_bytes: reader.read(variables::OUTBOX_MAX_BYTES, parse::outbox_bytes) },
+            control: ControlConfig { listen: reader.read(variables::CONTROL_LISTEN, parse::address) },
+            log: LogConfig {
+                format: reader.read(variables::LOG_FORMAT, parse::log_format),
+                filter: reader.read(variables::LOG_FILTER, parse::log_filter),
+            },
+            otel: reader.otel(),
+            shutdown: ShutdownConfig { grace: reader.read(variables::SHUTDOWN_GRACE, parse::grace) },
+            found: Vec::new(),
+        };
+        Ok(Self { found: reader.finish()?, ..config })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! From the text of a variable to its type. A parser says only *that* a text is wrong; what is allowed stands in the
+//! variable's description.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use redis::IntoConnectionInfo;
+use tracing_subscriber::EnvFilter;
+
+use super::LogFormat;
+use crate::interval::Interval;
+
+const OUTBOX_RANGE: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 40;
+const LONGEST_GRACE: Duration = Duration::from_secs(600);
+
+/// A text that is not what its variable may be.
+#[derive(Debug)]
+pub(super) struct NotAllowed;
+
+type Parsed<T> = Result<T, NotAllowed>;
+
+pub(super) fn text(text: &str) -> Parsed<String> {
+    Ok(text.to_owned())
+}
+
+pub(super) fn number(text: &str) -> Parsed<u64> {
+    text.parse().map_err(|_| NotAllowed)
+}
+
+pub(super) fn interval(text: &str) -> Parsed<Interval> {
+    text.parse().map_err(|_| NotAllowed)
+}
+
+pub(super) fn labels(text: &str) -> Parsed<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(NotAllowed)?;
+        let (name, value) = (name.trim(), value.trim());
+        if name.is_empty() || labels.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(NotAllowed);
+        }
+    }
+    Ok(labels)
+}
+
+pub(super) fn redis_url(text: &str) -> Parsed<String> {
+    text.into_connection_info().map_err(|_| NotAllowed)?;
+    Ok(text.to_owned())
+}
+
+pub(super) fn outbox_bytes(text: &str) -> Parsed<usize> {
+    let bytes = text.parse::<ByteSize>().map_err(|_| NotAllowed)?.as_u64();
+    if !OUTBOX_RANGE.contains(&bytes) {
+        return Err(NotAllowed);
+    }
+    usize::try_from(bytes).map_err(|_| NotAllowed)
+}
+
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| NotAllowed)
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "json" => Ok(LogFormat::Json),
+        "pretty" => Ok(LogFormat::Pretty),
+        _ => Err(NotAllowed),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    EnvFilter::try_new(text).map_err(|_| NotAllowed)?;
+    Ok(text.to_owned())
+}
+
+pub(super) fn grace(text: &str) -> Parsed<Duration> {
+    humantime::parse_duration(text).ok().filter(|grace| *grace <= LONGEST_GRACE).ok_or(NotAllowed)
+}

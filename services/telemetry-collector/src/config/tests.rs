@@ -1,0 +1,185 @@
+#![allow(clippy::unwrap_used)]
+
+use std::os::unix::ffi::OsStringExt;
+
+use super::describe::mask_password;
+use super::variables::VARIABLES;
+use super::*;
+
+fn config(vars: &[(&str, &str)]) -> TelemetryResult<Config> {
+    Config::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+fn mistakes(vars: &[(&str, &str)]) -> String {
+    config(vars).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_environment_gives_the_defaults() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.collection.interval.as_duration(), Duration::from_secs(1));
+    assert!(config.collection.labels.is_empty());
+    assert_eq!(config.redis.url, "redis://127.0.0.1:6379/0");
+    assert_eq!(config.redis.key, "telemetry:queue");
+    assert_eq!(config.redis.max_length, 100_000);
+    assert_eq!(config.outbox.max_bytes, 64 << 20);
+    assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
+    assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Auto, "info"));
+    assert_eq!(config.otel, OtelConfig { traces: false, metrics: false });
+    assert_eq!(config.shutdown.grace, Duration::from_secs(5));
+}
+
+#[test]
+fn every_variable_is_read() {
+    let config = config(&[
+        ("TELEMETRY_COLLECTION__INTERVAL", "250ms"),
+        ("TELEMETRY_COLLECTION__LABELS", "rack=a1, role = db,"),
+        ("TELEMETRY_REDIS__URL", "unix:///run/redis.sock"),
+        ("TELEMETRY_REDIS__KEY", "Queue Of Ours"),
+        ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
+        ("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB"),
+        ("TELEMETRY_CONTROL__LISTEN", "[::1]:0"),
+        ("TELEMETRY_LOG__FORMAT", "json"),
+        ("TELEMETRY_LOG__FILTER", "warn,telemetry_collector=debug"),
+        ("TELEMETRY_SHUTDOWN__GRACE", "1m"),
+    ])
+    .unwrap();
+    assert_eq!(config.collection.interval.to_string(), "250ms");
+    assert_eq!(
+        config.collection.labels.into_iter().collect::<Vec<_>>(),
+        [("rack".to_owned(), "a1".to_owned()), ("role".to_owned(), "db".to_owned())]
+    );
+    assert_eq!(config.redis.url, "unix:///run/redis.sock");
+    assert_eq!(config.redis.key, "Queue Of Ours");
+    assert_eq!(config.redis.max_length, 0);
+    assert_eq!(config.outbox.max_bytes, 1 << 20);
+    assert_eq!(config.control.listen.to_string(), "[::1]:0");
+    assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "warn,telemetry_collector=debug"));
+    assert_eq!(config.shutdown.grace, Duration::from_secs(60));
+}
+
+#[test]
+fn every_variable_refuses_nonsense_and_says_what_is_allowed() {
+    for variable in VARIABLES.iter().filter(|variable| variable.allowed != "any text") {
+        let line = mistakes(&[(variable.name, "=non sense=")]);
+        assert!(line.starts_with(&format!("{}: ", variable.name)), "{line}");
+        assert!(line.ends_with(&format!(" is not {}", variable.allowed)), "{line}");
+        assert!(!line.contains('\n'), "{line}");
+    }
+}
+
+#[test]
+fn values_outside_their_range_are_refused() {
+    for (name, value) in [
+        ("TELEMETRY_COLLECTION__INTERVAL", "99ms"),
+        ("TELEMETRY_COLLECTION__INTERVAL", "61m"),
+        ("TELEMETRY_COLLECTION__LABELS", "rack=1,rack=2"),
+        ("TELEMETRY_REDIS__MAX_LENGTH", "-1"),
+        ("TELEMETRY_OUTBOX__MAX_BYTES", "1KiB"),
+        ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1"),
+        ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:65536"),
+        ("TELEMETRY_SHUTDOWN__GRACE", "1h"),
+    ] {
+        assert!(mistakes(&[(name, value)]).contains(value), "{name}={value}");
+    }
+}
+
+#[test]
+fn an_empty_value_counts_as_unset() {
+    assert_eq!(config(&[("TELEMETRY_REDIS__KEY", "")]).unwrap().redis.key, "telemetry:queue");
+    assert_eq!(
+        config(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]).unwrap().otel,
+        OtelConfig { traces: false, metrics: false }
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let lines = mistakes(&[
+        ("TELEMETRY_COLLECTION__INTERVAL", "fast"),
+        ("TELEMETRY_LOG__FORMAT", "xml"),
+        ("TELEMETRY_REDIS__KYE", "queue"),
+        ("TELEMETRY_WHATEVER", "1"),
+    ]);
+    assert_eq!(
+        lines.lines().collect::<Vec<_>>(),
+        [
+            "TELEMETRY_REDIS__KYE: no such setting; did you mean TELEMETRY_REDIS__KEY?",
+            "TELEMETRY_WHATEVER: no such setting; --help lists all",
+            "TELEMETRY_COLLECTION__INTERVAL: \"fast\" is not a duration from 100ms to 1h, such as 500ms, 1s or 1m",
+            "TELEMETRY_LOG__FORMAT: \"xml\" is not auto, json or pretty",
+        ]
+    );
+}
+
+#[test]
+fn a_value_that_is_not_text_is_refused() {
+    let bytes = OsString::from_vec(vec![0xff]);
+    let error = Config::from_vars([("TELEMETRY_REDIS__KEY".into(), bytes)]).unwrap_err();
+    assert_eq!(error.to_string(), "TELEMETRY_REDIS__KEY: is not UTF-8");
+}
+
+#[test]
+fn a_secret_never_shows_in_a_mistake() {
+    let line = mistakes(&[("TELEMETRY_REDIS__URL", "reddis://user:hunter2@host")]);
+    assert!(line.starts_with("TELEMETRY_REDIS__URL: the value is not a URL"), "{line}");
+    assert!(!line.contains("hunter2"), "{line}");
+}
+
+#[test]
+fn a_secret_can_come_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("url");
+    std::fs::write(&path, "redis://:hunter2@db:6379/0\n").unwrap();
+    let path = path.to_str().unwrap();
+
+    let config = config(&[("TELEMETRY_REDIS__URL_FILE", path)]).unwrap();
+    assert_eq!(config.redis.url, "redis://:hunter2@db:6379/0");
+    assert!(config.print().contains("TELEMETRY_REDIS__URL=redis://:***@db:6379/0"), "{}", config.print());
+    assert!(config.print().contains("# TELEMETRY_REDIS__URL_FILE"), "{}", config.print());
+
+    let both = mistakes(&[("TELEMETRY_REDIS__URL_FILE", path), ("TELEMETRY_REDIS__URL", "redis://db")]);
+    assert_eq!(both, "TELEMETRY_REDIS__URL: is set, and so is TELEMETRY_REDIS__URL_FILE; set one of them");
+    let absent = mistakes(&[("TELEMETRY_REDIS__URL_FILE", "/does/not/exist")]);
+    assert!(absent.starts_with("TELEMETRY_REDIS__URL_FILE: cannot read \"/does/not/exist\""), "{absent}");
+}
+
+#[test]
+fn passwords_are_masked_wherever_they_stand() {
+    for (url, masked) in [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("redis://:secret@db/0", "redis://:***@db/0"),
+        ("redis://user:s%40cr:et@db/0", "redis://user:***@db/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock?pass=***"),
+        ("not a url", "***"),
+    ] {
+        assert_eq!(mask_password(url), masked);
+    }
+}
+
+#[test]
+fn open_telemetry_is_off_until_an_endpoint_is_set() {
+    let otel = |vars: &[(&str, &str)]| {
+        let OtelConfig { traces, metrics } = config(vars).unwrap().otel;
+        (traces, metrics)
+    };
+    let everywhere = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+    assert_eq!(otel(&[("OTEL_SERVICE_NAME", "mine")]), (false, false));
+    assert_eq!(otel(&[everywhere]), (true, true));
+    assert_eq!(otel(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4317")]), (true, false));
+    assert_eq!(otel(&[everywhere, ("OTEL_TRACES_EXPORTER", "none")]), (false, true));
+    assert_eq!(otel(&[everywhere, ("OTEL_SDK_DISABLED", "true")]), (false, false));
+    assert_eq!(
+        mistakes(&[everywhere, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]),
+        "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/protobuf\" is not built in; use grpc (port 4317 of most receivers)"
+    );
+}
+
+#[test]
+fn help_and_reference_name_every_variable() {
+    let (help, reference) = (environment_help(), markdown_reference());
+    for variable in VARIABLES {
+        assert!(help.contains(variable.name) && reference.contains(variable.name), "{}", variable.name);
+    }
+}

@@ -1,0 +1,127 @@
+//! The one description of every variable: help, reference and checks are made from it.
+
+/// What every variable of the collector starts with.
+pub(super) const PREFIX: &str = "TELEMETRY_";
+/// What is put behind the name of a secret to name a file that holds it.
+pub(super) const FILE_SUFFIX: &str = "_FILE";
+
+/// One environment variable.
+#[derive(Debug)]
+pub(super) struct Variable {
+    pub(super) name: &'static str,
+    /// The value when it is unset or empty.
+    pub(super) default: &'static str,
+    /// What it may be, as it reads after "must be".
+    pub(super) allowed: &'static str,
+    /// What it does, in a sentence.
+    pub(super) meaning: &'static str,
+    /// Its value is never shown, and can come from the file that `NAME_FILE` names.
+    pub(super) secret: bool,
+}
+
+pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
+    name: "TELEMETRY_COLLECTION__INTERVAL",
+    default: "1s",
+    allowed: "a duration from 100ms to 1h, such as 500ms, 1s or 1m",
+    meaning: "Time from one sample to the next. SetInterval of the control API changes it while the process runs.",
+    secret: false,
+};
+
+pub(super) const COLLECTION_LABELS: &Variable = &Variable {
+    name: "TELEMETRY_COLLECTION__LABELS",
+    default: "",
+    allowed: "name=value pairs with commas between, such as rack=a1,role=db",
+    meaning: "Labels that every sample of this host carries.",
+    secret: false,
+};
+
+pub(super) const REDIS_URL: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__URL",
+    default: "redis://127.0.0.1:6379/0",
+    allowed: "a URL such as redis://user:password@host:6379/0 or unix:///run/redis.sock",
+    meaning: "Redis server, login and database. It need not be up when the collector starts.",
+    secret: true,
+};
+
+pub(super) const REDIS_KEY: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__KEY",
+    default: "telemetry:queue",
+    allowed: "any text",
+    meaning: "The list that messages are pushed to, at the left; consumers pop at the right.",
+    secret: false,
+};
+
+pub(super) const REDIS_MAX_LENGTH: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__MAX_LENGTH",
+    default: "100000",
+    allowed: "a whole number from 0; 0 = no cap",
+    meaning: "Messages the list may hold. Beyond it the oldest are trimmed, and counted.",
+    secret: false,
+};
+
+pub(super) const OUTBOX_MAX_BYTES: &Variable = &Variable {
+    name: "TELEMETRY_OUTBOX__MAX_BYTES",
+    default: "64MiB",
+    allowed: "a size from 64KiB to 1TiB, such as 16MiB",
+    meaning: "Memory for messages that Redis does not take yet. When it is full the oldest are given up, and a gap \
+              record says which.",
+    secret: false,
+};
+
+pub(super) const CONTROL_LISTEN: &Variable = &Variable {
+    name: "TELEMETRY_CONTROL__LISTEN",
+    default: "127.0.0.1:50051",
+    allowed: "an IP address and a port, such as 127.0.0.1:50051 or [::1]:50051; port 0 = any free one",
+    meaning: "Where the control API (gRPC) listens. It has no login: keep it on loopback or behind a proxy.",
+    secret: false,
+};
+
+pub(super) const LOG_FORMAT: &Variable = &Variable {
+    name: "TELEMETRY_LOG__FORMAT",
+    default: "auto",
+    allowed: "auto, json or pretty",
+    meaning: "Form of a log line on standard error; auto is pretty on a terminal and json elsewhere.",
+    secret: false,
+};
+
+pub(super) const LOG_FILTER: &Variable = &Variable {
+    name: "TELEMETRY_LOG__FILTER",
+    default: "info",
+    allowed: "levels and targets with commas between, such as info or warn,telemetry_collector=debug",
+    meaning: "Which events are logged.",
+    secret: false,
+};
+
+pub(super) const SHUTDOWN_GRACE: &Variable = &Variable {
+    name: "TELEMETRY_SHUTDOWN__GRACE",
+    default: "5s",
+    allowed: "a duration up to 10m, such as 5s",
+    meaning: "Time that waiting messages have to reach Redis after SIGTERM or SIGINT. A second signal ends at once.",
+    secret: false,
+};
+
+/// Every variable, in the order in which people meet them.
+pub(super) const VARIABLES: &[&Variable] = &[
+    COLLECTION_INTERVAL,
+    COLLECTION_LABELS,
+    REDIS_URL,
+    REDIS_KEY,
+    REDIS_MAX_LENGTH,
+    OUTBOX_MAX_BYTES,
+    CONTROL_LISTEN,
+    LOG_FORMAT,
+    LOG_FILTER,
+    SHUTDOWN_GRACE,
+];
+
+/// The variables of OpenTelemetry that decide what is exported, with what they do.
+pub(super) const OTEL_VARIABLES: &[(&str, &str)] = &[
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans and metrics go, such as http://127.0.0.1:4317. Unset = nowhere."),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans alone."),
+    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics alone."),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only one that is built in."),
+    ("OTEL_SERVICE_NAME", "Name of the service; default telemetry-collector."),
+    ("OTEL_RESOURCE_ATTRIBUTES", "More attributes of the resource: name=value pairs with commas between."),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "Milliseconds between two exports of metrics; default 60000."),
+    ("OTEL_SDK_DISABLED", "true = export nothing."),
+];

@@ -1,0 +1,121 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::clock::WallClock;
+use crate::errors::{PublishingErrorKind, TelemetryResult};
+use crate::health::{Component, HealthBoard, HealthReader};
+use crate::outbox::Stamper;
+use crate::publishers::{Acknowledgement, EncodedMessage, RetrySettings};
+use crate::testing::sample;
+
+/// Fails as it is told, then takes everything.
+#[derive(Default)]
+struct FlakyPublisher {
+    failures: Mutex<VecDeque<PublishingErrorKind>>,
+    attempts: Mutex<Vec<Vec<u64>>>,
+}
+
+impl FlakyPublisher {
+    fn failing(failures: impl IntoIterator<Item = PublishingErrorKind>) -> Arc<Self> {
+        Arc::new(Self { failures: Mutex::new(failures.into_iter().collect()), attempts: Mutex::default() })
+    }
+
+    fn attempts(&self) -> Vec<Vec<u64>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl TelemetryPublisher for FlakyPublisher {
+    fn destination(&self) -> &str {
+        "flaky"
+    }
+
+    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement> {
+        self.attempts.lock().unwrap().push(messages.iter().map(|message| message.sequence).collect());
+        match self.failures.lock().unwrap().pop_front() {
+            Some(kind) => Err(TelemetryError::publishing("push", kind, "told to fail")),
+            None => Ok(Acknowledgement::default()),
+        }
+    }
+
+    async fn health_check(&self) -> TelemetryResult<()> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+fn outbox() -> Outbox {
+    Outbox::new(usize::MAX, Stamper::new(WallClock::system()))
+}
+
+fn delivery(outbox: &Outbox, publisher: &Arc<FlakyPublisher>) -> (Delivery, HealthReader) {
+    let board = HealthBoard::new(WallClock::system());
+    let retry = RetrySettings {
+        initial: Duration::from_millis(100),
+        max: Duration::from_secs(5),
+        rejected: Duration::from_secs(30),
+    };
+    let backoff = Backoff::new(retry);
+    let publisher: Arc<dyn TelemetryPublisher> = Arc::<FlakyPublisher>::clone(publisher);
+    (Delivery::new(outbox.clone(), publisher, backoff, board.reporter(Component::Sink)), board.reader())
+}
+
+fn sink_status(health: &HealthReader) -> HealthStatus {
+    health.states()[1].status
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_offered_until_it_is_acknowledged_and_nothing_overtakes_it() {
+    let publisher = FlakyPublisher::failing([PublishingErrorKind::Unreachable, PublishingErrorKind::TimedOut]);
+    let outbox = outbox();
+    let (delivery, health) = delivery(&outbox, &publisher);
+    outbox.append(sample()).unwrap();
+    outbox.append(sample()).unwrap();
+    outbox.close();
+    delivery.run().await;
+    assert_eq!(publisher.attempts(), [[1, 2], [1, 2], [1, 2]]);
+    assert_eq!(outbox.status().messages, 0);
+    assert_eq!(sink_status(&health), HealthStatus::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sink_is_degraded_by_what_mends_itself_and_down_by_what_does_not() {
+    for (kind, status) in [
+        (PublishingErrorKind::Refused, HealthStatus::Degraded),
+        (PublishingErrorKind::Rejected, HealthStatus::NotServing),
+    ] {
+        let publisher = FlakyPublisher::failing([kind]);
+        let outbox = outbox();
+        let (delivery, mut health) = delivery(&outbox, &publisher);
+        outbox.append(sample()).unwrap();
+        let running = tokio::spawn(delivery.run());
+        assert!(health.changed().await);
+        assert_eq!(sink_status(&health), status);
+        assert_eq!(health.states()[1].last_error.as_deref(), Some(&*format!("cannot push: {kind}: told to fail")));
+        outbox.close();
+        running.await.unwrap();
+        assert_eq!(sink_status(&health), HealthStatus::Serving);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_cuts_a_long_wait_short() {
+    let publisher = FlakyPublisher::failing([PublishingErrorKind::Rejected]);
+    let outbox = outbox();
+    let (delivery, mut health) = delivery(&outbox, &publisher);
+    outbox.append(sample()).unwrap();
+    let running = tokio::spawn(delivery.run());
+    assert!(health.changed().await);
+    let stopped = Instant::now();
+    outbox.close();
+    running.await.unwrap();
+    assert_eq!(stopped.elapsed(), Duration::ZERO);
+    assert_eq!(publisher.attempts().len(), 2);
+}

@@ -1,0 +1,171 @@
+//! What happens in the collector: one function an event, which emits the log line and its metrics together.
+//!
+//! Metric names are `collector.*`; they go wherever OpenTelemetry is told to send them, and nowhere by default.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use humantime::format_duration;
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use opentelemetry::{KeyValue, global};
+use tracing::{debug, error, info, warn};
+
+use crate::errors::{TelemetryError, report};
+use crate::interval::Interval;
+use crate::outbox::OutboxStatus;
+use crate::publishers::Acknowledgement;
+
+struct Instruments {
+    samples: Counter<u64>,
+    collection_duration: Histogram<f64>,
+    collection_errors: Counter<u64>,
+    ticks_skipped: Counter<u64>,
+    messages_delivered: Counter<u64>,
+    messages_lost: Counter<u64>,
+    messages_trimmed: Counter<u64>,
+    publish_errors: Counter<u64>,
+    outbox_messages: Gauge<u64>,
+    outbox_bytes: Gauge<u64>,
+    queue_length: Gauge<u64>,
+}
+
+/// Made at the first event, which comes after the exporter is in place.
+static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
+    let meter = global::meter("telemetry-collector");
+    let counter = |name, unit, what| meter.u64_counter(name).with_unit(unit).with_description(what).build();
+    let gauge = |name, unit, what| meter.u64_gauge(name).with_unit(unit).with_description(what).build();
+    Instruments {
+        samples: counter("collector.samples", "{sample}", "Samples taken"),
+        collection_duration: meter
+            .f64_histogram("collector.collection.duration")
+            .with_unit("s")
+            .with_description("Time that taking a sample took")
+            .build(),
+        collection_errors: counter("collector.collection.errors", "{error}", "Samples that could not be taken"),
+        ticks_skipped: counter("collector.ticks.skipped", "{tick}", "Samples that were due and came too late"),
+        messages_delivered: counter("collector.messages.delivered", "{message}", "Messages acknowledged by the sink"),
+        messages_lost: counter("collector.messages.lost", "{message}", "Messages given up and named in gap records"),
+        messages_trimmed: counter(
+            "collector.messages.trimmed",
+            "{message}",
+            "Messages pushed out of the queue by its cap",
+        ),
+        publish_errors: counter("collector.publish.errors", "{error}", "Batches that were not acknowledged"),
+        outbox_messages: gauge("collector.outbox.messages", "{message}", "Messages not acknowledged yet"),
+        outbox_bytes: gauge("collector.outbox.size", "By", "Memory that messages not acknowledged yet take"),
+        queue_length: gauge("collector.queue.length", "{message}", "Messages in the queue"),
+    }
+});
+
+pub(crate) fn started(version: &str, schema: &str, instance_id: &str, interval: Interval, destination: &str) {
+    info!(version, schema, instance_id, %interval, destination, "collector started");
+}
+
+pub(crate) fn control_listening(address: SocketAddr) {
+    info!(%address, "control API listening");
+}
+
+pub(crate) fn sampled(group: &'static str, sequence: u64, took: Duration, outbox: OutboxStatus) {
+    debug!(group, sequence, took = %format_duration(took), "sample taken");
+    let group = [KeyValue::new("group", group)];
+    INSTRUMENTS.samples.add(1, &group);
+    INSTRUMENTS.collection_duration.record(took.as_secs_f64(), &group);
+    record_outbox(outbox);
+}
+
+pub(crate) fn collection_failed(group: &'static str, failure: &TelemetryError, first: bool) {
+    INSTRUMENTS.collection_errors.add(1, &[KeyValue::new("group", group)]);
+    if first {
+        error!(group, error = report(failure), "sample cannot be taken; trying again at every tick");
+    } else {
+        debug!(group, error = report(failure), "sample still cannot be taken");
+    }
+}
+
+pub(crate) fn collection_recovered(group: &'static str) {
+    info!(group, "samples are taken again");
+}
+
+pub(crate) fn ticks_skipped(count: u64) {
+    INSTRUMENTS.ticks_skipped.add(count, &[]);
+    warn!(count, "samples came too late and were skipped");
+}
+
+pub(crate) fn interval_changed(previous: Interval, interval: Interval) {
+    info!(%previous, %interval, "sampling interval changed");
+}
+
+pub(crate) fn message_invalid(sequence: u64, failure: &TelemetryError) {
+    INSTRUMENTS.messages_lost.add(1, &[KeyValue::new("reason", "invalid")]);
+    error!(sequence, error = report(failure), "message breaks the schema; a gap record will name it");
+}
+
+pub(crate) fn messages_lost(count: u64, outbox: OutboxStatus) {
+    INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", "outbox_full")]);
+    debug!(count, lost = outbox.lost, "outbox full; the oldest messages are given up and a gap record will name them");
+}
+
+pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, outbox: OutboxStatus) {
+    debug!(count, queue_length = acknowledgement.queue_length, trimmed = acknowledgement.trimmed, "messages delivered");
+    INSTRUMENTS.messages_delivered.add(count as u64, &[]);
+    INSTRUMENTS.messages_trimmed.add(acknowledgement.trimmed, &[]);
+    INSTRUMENTS.queue_length.record(acknowledgement.queue_length, &[]);
+    record_outbox(outbox);
+}
+
+pub(crate) fn publish_failed(failure: &TelemetryError) {
+    let kind = match failure {
+        TelemetryError::Publishing { kind, .. } => kind.to_string(),
+        _ => "other".to_owned(),
+    };
+    INSTRUMENTS.publish_errors.add(1, &[KeyValue::new("kind", kind)]);
+    debug!(error = report(failure), "messages not acknowledged");
+}
+
+pub(crate) fn outage_began(destination: &str, failure: &TelemetryError) {
+    warn!(destination, error = report(failure), "messages cannot be delivered; keeping them and trying again");
+}
+
+pub(crate) fn outage_goes_on(destination: &str, failure: &TelemetryError, since: Duration, outbox: OutboxStatus) {
+    warn!(
+        destination,
+        error = report(failure),
+        outage = %whole_seconds(since),
+        kept = outbox.messages,
+        kept_bytes = outbox.bytes,
+        lost = outbox.lost,
+        "messages still cannot be delivered"
+    );
+}
+
+pub(crate) fn outage_ended(destination: &str, lasted: Duration, outbox: OutboxStatus) {
+    info!(
+        destination,
+        outage = %whole_seconds(lasted),
+        kept = outbox.messages,
+        lost = outbox.lost,
+        "messages are delivered again"
+    );
+}
+
+pub(crate) fn stopping(grace: Duration, outbox: OutboxStatus) {
+    info!(waiting = outbox.messages, grace = %format_duration(grace), "stopping; delivering what waits");
+}
+
+pub(crate) fn stopped(outbox: OutboxStatus) {
+    if outbox.messages == 0 {
+        info!("stopped; every message was delivered");
+    } else {
+        warn!(undelivered = outbox.messages, "stopped; the grace time ended before every message was delivered");
+    }
+}
+
+fn record_outbox(outbox: OutboxStatus) {
+    INSTRUMENTS.outbox_messages.record(outbox.messages as u64, &[]);
+    INSTRUMENTS.outbox_bytes.record(outbox.bytes as u64, &[]);
+}
+
+fn whole_seconds(span: Duration) -> humantime::FormattedDuration {
+    format_duration(Duration::from_secs(span.as_secs()))
+}

@@ -1,0 +1,226 @@
+//! How the parts of the collector are: written by each part, read by the control API.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use telemetry_proto::v1::{ComponentHealth, HealthResponse, HealthStatus};
+use tokio::sync::watch;
+
+use crate::clock::WallClock;
+use crate::errors::{TelemetryError, report};
+
+/// A part of the collector that answers for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// Takes samples.
+    Sampler,
+    /// Carries messages to their destination.
+    Sink,
+    /// Serves the control API.
+    Control,
+}
+
+/// How one part is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentState {
+    /// The part.
+    pub component: Component,
+    /// How it is.
+    pub status: HealthStatus,
+    /// Since when it has been so.
+    pub since: SystemTime,
+    /// The last error it met, also when it is well again.
+    pub last_error: Option<String>,
+}
+
+/// Makes the reporters and readers of one collector's health.
+#[derive(Debug, Clone)]
+pub struct HealthBoard {
+    states: Arc<watch::Sender<[ComponentState; 3]>>,
+    clock: WallClock,
+}
+
+/// Where one part says how it is.
+#[derive(Debug, Clone)]
+pub struct HealthReporter {
+    board: HealthBoard,
+    component: Component,
+}
+
+/// Where everybody sees how the parts are.
+#[derive(Debug, Clone)]
+pub struct HealthReader {
+    states: watch::Receiver<[ComponentState; 3]>,
+}
+
+impl Component {
+    /// Every part, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Sampler, Self::Sink, Self::Control];
+
+    /// Name of the part, for people and as a service of `grpc.health.v1`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sampler => "sampler",
+            Self::Sink => "sink",
+            Self::Control => "control",
+        }
+    }
+}
+
+impl HealthBoard {
+    /// A board on which every part is starting.
+    #[must_use]
+    pub fn new(clock: WallClock) -> Self {
+        let since = clock.now();
+        let states = Component::ALL.map(|component| ComponentState {
+            component,
+            status: HealthStatus::Starting,
+            since,
+            last_error: None,
+        });
+        Self { states: Arc::new(watch::Sender::new(states)), clock }
+    }
+
+    /// Where `component` says how it is.
+    #[must_use]
+    pub fn reporter(&self, component: Component) -> HealthReporter {
+        HealthReporter { board: self.clone(), component }
+    }
+
+    /// Where the parts are seen.
+    #[must_use]
+    pub fn reader(&self) -> HealthReader {
+        HealthReader { states: self.states.subscribe() }
+    }
+}
+
+impl HealthReporter {
+    /// The part does its work.
+    pub fn serving(&self) {
+        self.update(HealthStatus::Serving, None);
+    }
+
+    /// The part met `error` and is now in `status`.
+    pub fn failing(&self, status: HealthStatus, error: &TelemetryError) {
+        self.update(status, Some(report(error)));
+    }
+
+    fn update(&self, status: HealthStatus, error: Option<String>) {
+        self.board.states.send_if_modified(|states| {
+            let Some(state) = states.iter_mut().find(|state| state.component == self.component) else { return false };
+            let changed = state.status != status;
+            if changed {
+                state.status = status;
+                state.since = self.board.clock.now();
+            }
+            if error.is_some() {
+                state.last_error = error;
+            }
+            changed
+        });
+    }
+}
+
+impl HealthReader {
+    /// How every part is now.
+    #[must_use]
+    pub fn states(&self) -> [ComponentState; 3] {
+        self.states.borrow().clone()
+    }
+
+    /// Waits until the status of a part changes; `false` when the collector has ended.
+    pub async fn changed(&mut self) -> bool {
+        self.states.changed().await.is_ok()
+    }
+
+    /// Whether the process does what a restart could mend: it samples and answers. A sink that fails is not among
+    /// that, since messages are kept meanwhile.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.states
+            .borrow()
+            .iter()
+            .all(|state| state.component == Component::Sink || state.status != HealthStatus::NotServing)
+    }
+}
+
+impl From<&HealthReader> for HealthResponse {
+    fn from(reader: &HealthReader) -> Self {
+        let states = reader.states();
+        let weight = |state: &ComponentState| match (state.component, state.status) {
+            (Component::Sink, HealthStatus::NotServing) => HealthStatus::Degraded,
+            (_, status) => status,
+        };
+        let severity = |status: &HealthStatus| match status {
+            HealthStatus::Unspecified | HealthStatus::Serving => 0,
+            HealthStatus::Starting => 1,
+            HealthStatus::Degraded => 2,
+            HealthStatus::NotServing => 3,
+        };
+        let worst = states.iter().map(weight).max_by_key(severity).unwrap_or(HealthStatus::Unspecified);
+        Self { status: worst.into(), components: states.into_iter().map(ComponentHealth::from).collect() }
+    }
+}
+
+impl From<ComponentState> for ComponentHealth {
+    fn from(state: ComponentState) -> Self {
+        Self {
+            name: state.component.name().to_owned(),
+            status: state.status.into(),
+            since: Some(state.since.into()),
+            last_error: state.last_error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn error() -> TelemetryError {
+        TelemetryError::collection("cpu", "half a file")
+    }
+
+    fn status_of(reader: &HealthReader) -> HealthStatus {
+        HealthResponse::from(reader).status()
+    }
+
+    #[test]
+    fn since_moves_with_the_status_alone_and_the_last_error_stays() {
+        let (clock, time) = WallClock::manual(SystemTime::UNIX_EPOCH);
+        let board = HealthBoard::new(clock);
+        let (sink, reader) = (board.reporter(Component::Sink), board.reader());
+
+        time.advance(Duration::from_secs(1));
+        sink.failing(HealthStatus::Degraded, &error());
+        time.advance(Duration::from_secs(1));
+        sink.failing(HealthStatus::Degraded, &error());
+        let [_, state, _] = reader.states();
+        assert_eq!(state.since, SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+
+        time.advance(Duration::from_secs(1));
+        sink.serving();
+        let [_, state, _] = reader.states();
+        assert_eq!(state.since, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
+        assert_eq!(state.last_error.as_deref(), Some("cannot collect cpu: half a file"));
+    }
+
+    #[test]
+    fn the_whole_is_as_its_worst_part_but_a_failing_sink_only_degrades_it() {
+        let board = HealthBoard::new(WallClock::system());
+        let reader = board.reader();
+        assert_eq!(status_of(&reader), HealthStatus::Starting);
+
+        Component::ALL.into_iter().for_each(|component| board.reporter(component).serving());
+        assert_eq!(status_of(&reader), HealthStatus::Serving);
+
+        board.reporter(Component::Sink).failing(HealthStatus::NotServing, &error());
+        assert_eq!((status_of(&reader), reader.is_live()), (HealthStatus::Degraded, true));
+
+        board.reporter(Component::Sampler).failing(HealthStatus::NotServing, &error());
+        assert_eq!((status_of(&reader), reader.is_live()), (HealthStatus::NotServing, false));
+    }
+}

@@ -1,0 +1,200 @@
+//! The assembly: the only place that knows every part. It starts them, and stops them in the order of the data's way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::WallClock;
+use crate::collectors::{self, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
+use crate::config::Config;
+use crate::control::{self, Control};
+use crate::delivery::Delivery;
+use crate::errors::{TelemetryError, TelemetryResult};
+use crate::events;
+use crate::health::{Component, HealthBoard};
+use crate::interval::Interval;
+use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
+use crate::outbox::{Outbox, Stamper};
+use crate::publishers::{Backoff, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher};
+use crate::sampler::Sampler;
+
+/// Time to reach Redis and log in.
+const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that Redis has to answer. What was sent when it ends is sent again.
+const REDIS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// When a message is offered again: soon at first, never later than a person would wait for it.
+const RETRY: RetrySettings = RetrySettings {
+    initial: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+    rejected: Duration::from_secs(30),
+};
+/// Time that calls under way have to end once everything else has.
+const CONTROL_GRACE: Duration = Duration::from_secs(1);
+
+/// What a service is made of. [`Service::from_config`] takes the real parts; a test brings its own.
+pub struct Parts {
+    /// Where the control API is served.
+    pub listener: TcpListener,
+    /// What is sampled.
+    pub collectors: Vec<Box<dyn TelemetryCollector>>,
+    /// What every sample says of its host.
+    pub metadata: TelemetryMetadata,
+    /// Time from one sample to the next.
+    pub interval: Interval,
+    /// Memory for messages that are not acknowledged yet, in bytes.
+    pub outbox_max_bytes: usize,
+    /// Where messages go.
+    pub publisher: Arc<dyn TelemetryPublisher>,
+    /// When a message is offered again.
+    pub retry: RetrySettings,
+    /// Time that waiting messages have to go out at a stop.
+    pub grace: Duration,
+    /// The time of day.
+    pub clock: WallClock,
+}
+
+/// A collector that is ready to run.
+///
+/// ```no_run
+/// use telemetry_collector::{Config, Service};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # async fn run() -> telemetry_collector::TelemetryResult<()> {
+/// let shutdown = CancellationToken::new();
+/// let service = Service::from_config(&Config::from_env()?).await?;
+/// service.run(shutdown).await
+/// # }
+/// ```
+pub struct Service {
+    parts: Parts,
+}
+
+impl Service {
+    /// The service of this host, as `config` says. Binds the control API's address; Redis is not asked for anything,
+    /// so one that is down is no reason not to start.
+    ///
+    /// # Errors
+    /// [`System`](TelemetryError::System) when the address cannot be listened on,
+    /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
+    pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
+        let address = config.control.listen;
+        let listener = TcpListener::bind(address).await.map_err(|error| TelemetryError::bind(address, error))?;
+        Ok(Self::new(Parts {
+            listener,
+            collectors: vec![Box::new(collectors::cpu())],
+            metadata: metadata(&HostIdentity::read(&HostRoot::default(), &Sysinfo::new()), config),
+            interval: config.collection.interval,
+            outbox_max_bytes: config.outbox.max_bytes,
+            publisher: Arc::new(RedisQueue::connect_lazily(&RedisSettings {
+                url: config.redis.url.clone(),
+                key: config.redis.key.clone(),
+                max_length: config.redis.max_length,
+                connect_timeout: REDIS_CONNECT_TIMEOUT,
+                response_timeout: REDIS_RESPONSE_TIMEOUT,
+            })?),
+            retry: RETRY,
+            grace: config.shutdown.grace,
+            clock: WallClock::system(),
+        }))
+    }
+
+    /// A service of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// Where the control API listens.
+    ///
+    /// # Errors
+    /// [`System`](TelemetryError::System) when the operating system does not say.
+    pub fn control_address(&self) -> TelemetryResult<SocketAddr> {
+        let address = self.parts.listener.local_addr();
+        address.map_err(|error| TelemetryError::system("tell the control API's address", error))
+    }
+
+    /// Runs until `shutdown`: then the last sample is finished, what waits is delivered within the grace time, and
+    /// the control API, which answers all the while, is closed.
+    ///
+    /// # Errors
+    /// When a part ends by itself. What waits is delivered then, too.
+    pub async fn run(self, shutdown: CancellationToken) -> TelemetryResult<()> {
+        let Parts { listener, collectors, metadata, interval, outbox_max_bytes, publisher, retry, grace, clock } =
+            self.parts;
+        let health = HealthBoard::new(clock.clone());
+        let stamper = Stamper::new(clock.clone());
+        let instance_id = stamper.instance_id().to_string();
+        events::started(crate::version(), SCHEMA_VERSION, &instance_id, interval, publisher.destination());
+
+        let outbox = Outbox::new(outbox_max_bytes, stamper);
+        let sampler =
+            Sampler::new(collectors, metadata, interval, outbox.clone(), clock, health.reporter(Component::Sampler));
+        let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader());
+        let delivery = Delivery::new(
+            outbox.clone(),
+            Arc::clone(&publisher),
+            Backoff::new(retry),
+            health.reporter(Component::Sink),
+        );
+
+        let stop_sampling = shutdown.child_token();
+        let stop_control = CancellationToken::new();
+        let mut sampling = tokio::spawn(sampler.run(stop_sampling.clone()));
+        let mut delivering = tokio::spawn(delivery.run());
+        let mut controlling =
+            tokio::spawn(control::serve(listener, control, health.reporter(Component::Control), stop_control.clone()));
+
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = &mut sampling => Err(ended_early("the sampler", ended)),
+            ended = &mut delivering => Err(ended_early("the delivery of messages", ended)),
+            ended = &mut controlling => Err(ended.map_or_else(
+                |panicked| ended_early("the control API", Err(panicked)),
+                |served| served.err().unwrap_or_else(|| ended_early("the control API", Ok(()))),
+            )),
+        };
+
+        stop_sampling.cancel();
+        finish(sampling, grace).await;
+        events::stopping(grace, outbox.status());
+        outbox.close();
+        finish(delivering, grace).await;
+        events::stopped(outbox.status());
+        publisher.close().await;
+        stop_control.cancel();
+        finish(controlling, CONTROL_GRACE).await;
+        outcome
+    }
+}
+
+/// Waits for a task for at most `limit`, then ends it. One that has ended already is left alone.
+async fn finish<T>(mut task: JoinHandle<T>, limit: Duration) {
+    if !task.is_finished() && timeout(limit, &mut task).await.is_err() {
+        task.abort();
+    }
+}
+
+fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
+    let cause = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
+    TelemetryError::system(format!("go on without {part}"), std::io::Error::other(cause))
+}
+
+fn metadata(host: &HostIdentity, config: &Config) -> TelemetryMetadata {
+    TelemetryMetadata {
+        hostname: host.hostname.clone(),
+        host_id: host.host_id.clone(),
+        boot_id: host.boot_id.clone(),
+        os: host.os.clone(),
+        kernel: host.kernel.clone(),
+        arch: host.arch.clone(),
+        virtualization: host.virtualization.clone(),
+        collector_version: crate::version().to_owned(),
+        labels: config.collection.labels.clone(),
+        ..TelemetryMetadata::default()
+    }
+}
