@@ -111,7 +111,7 @@ impl TelemetryMetadata {
         check_not_empty("collector_version", &self.collector_version)?;
         let interval = require("interval", self.interval.as_ref())?;
         if !interval.is_canonical() || (interval.seconds, interval.nanos) <= (0, 0) {
-            return Err(InvalidMessage::not_allowed("interval", interval, "a positive duration"));
+            return Err(InvalidMessage::not_allowed("interval", format_args!("{interval:?}"), "a positive duration"));
         }
         check_timestamp("scheduled_at", self.scheduled_at.as_ref())?;
         check_elapsed("collection_duration", self.collection_duration.as_ref())?;
