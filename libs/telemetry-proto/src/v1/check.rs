@@ -255,10 +255,10 @@ fn readable_version(schema_version: &str) -> Result<Version, InvalidMessage> {
     Ok(found)
 }
 
-/// A newer minor version may have put something there that this build does not see.
+/// A newer minor version may have put something there that this build does not see; a newer patch or build may not.
 fn missing_unless_newer(field: &str, written_by: &Version) -> Check {
     match Version::parse(SCHEMA_VERSION) {
-        Ok(known) if *written_by > known => Ok(()),
+        Ok(known) if written_by.minor > known.minor => Ok(()),
         _ => Err(InvalidMessage::new(field, Problem::Missing)),
     }
 }
