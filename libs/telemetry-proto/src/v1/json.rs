@@ -1,9 +1,13 @@
 //! Canonical ProtoJSON, and the protobuf encoding with the same checks.
 
+use std::borrow::Cow;
+
 use prost::Message;
 use thiserror::Error;
 
-use super::{InvalidMessage, TelemetryMessage};
+use super::telemetry_data::Metrics;
+use super::telemetry_message::Payload;
+use super::{GapReason, InvalidMessage, TelemetryMessage, UnavailableReason};
 
 /// A message could not be written.
 #[derive(Debug, Error)]
@@ -33,13 +37,14 @@ pub enum DecodeError {
 }
 
 impl TelemetryMessage {
-    /// The message as canonical ProtoJSON with the schema's own field names, on one line.
+    /// The message as canonical ProtoJSON with the schema's own field names, on one line. Enum values that this build
+    /// does not know have no name here and are written as unspecified.
     ///
     /// # Errors
     /// When the message breaks a promise of the schema.
     pub fn to_json(&self) -> Result<Vec<u8>, EncodeError> {
         self.check()?;
-        Ok(serde_json::to_vec(self)?)
+        Ok(serde_json::to_vec(self.with_known_enum_values().as_ref())?)
     }
 
     /// Reads canonical ProtoJSON. Fields and enum values that this build does not know are ignored.
@@ -60,5 +65,33 @@ impl TelemetryMessage {
         let message = Self::decode(bytes)?;
         message.check()?;
         Ok(message)
+    }
+
+    /// The protobuf encoding keeps enum values of a newer minor version as numbers; the generated JSON refuses them.
+    fn with_known_enum_values(&self) -> Cow<'_, Self> {
+        let all_known = match &self.payload {
+            Some(Payload::Gap(gap)) => GapReason::try_from(gap.reason).is_ok(),
+            Some(Payload::Data(data)) => match &data.metrics {
+                Some(Metrics::Cpu(cpu)) => {
+                    cpu.unavailable.iter().all(|field| UnavailableReason::try_from(field.reason).is_ok())
+                }
+                None => true,
+            },
+            None => true,
+        };
+        if all_known {
+            return Cow::Borrowed(self);
+        }
+        let mut known = self.clone();
+        match &mut known.payload {
+            Some(Payload::Gap(gap)) => gap.set_reason(gap.reason()),
+            Some(Payload::Data(data)) => {
+                if let Some(Metrics::Cpu(cpu)) = &mut data.metrics {
+                    cpu.unavailable.iter_mut().for_each(|field| field.set_reason(field.reason()));
+                }
+            }
+            None => {}
+        }
+        Cow::Owned(known)
     }
 }
