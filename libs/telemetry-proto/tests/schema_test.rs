@@ -197,7 +197,8 @@ fn a_gap_is_one_line_in_the_order_of_the_schema() {
 
 #[test]
 fn what_other_protobuf_runtimes_may_write_is_read() {
-    let sample: [(&str, fn(&mut Value)); 5] = [
+    type Rewrite = fn(&mut Value);
+    let rewrites: [(&str, Rewrite); 5] = [
         ("lowerCamelCase names", |json| {
             let cpu = json["data"]["cpu"].as_object_mut().unwrap();
             for (proto_name, json_name) in [("usage_percent", "usagePercent"), ("load_averages", "loadAverages")] {
@@ -213,7 +214,7 @@ fn what_other_protobuf_runtimes_may_write_is_read() {
         }),
         ("32-bit number as text", |json| json["data"]["cpu"]["logical_count"] = json!("2")),
     ];
-    for (name, rewrite) in sample {
+    for (name, rewrite) in rewrites {
         let mut json = written(&full_sample());
         rewrite(&mut json);
         assert_eq!(read(&json).unwrap_or_else(|error| panic!("{name}: {error:?}")), full_sample(), "{name}");
