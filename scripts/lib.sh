@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# What the scripts of this repository share: saying what happens, and getting what is missing.
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "error: $1"
+  shift
+  for remedy in "$@"; do say "  $remedy"; done
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# step TITLE COMMAND…: runs quietly, says how long it took; on failure the log's end is shown. STEP_LOG, if set, is the log.
+step() {
+  local title=$1 log=${STEP_LOG:-} started=$SECONDS status=0
+  shift
+  [ -n "$log" ] || log=$(mktemp)
+  printf -- '--> %s ... ' "$title" >&2
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  if [ "$status" -eq 0 ]; then
+    say "$((SECONDS - started)) s"
+    [ -n "${STEP_LOG:-}" ] || rm -f "$log"
+  else
+    say "FAILED (exit code $status) after $((SECONDS - started)) s; the end of $log:"
+    tail -n 40 "$log" | sed 's/^/    /' >&2
+  fi
+  return "$status"
+}
+
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+# provide COMMAND PACKAGE…: installs Debian packages unless the command is there. Fails if it cannot.
+provide() {
+  local command=$1
+  shift
+  have "$command" && return
+  is_root && have apt-get || return
+  # A machine that never updated knows no packages, and an old list names what the mirror no longer has.
+  step "apt-get install $*" apt_install "$@" || { step "apt-get update" apt-get update && step "apt-get install $*" apt_install "$@"; }
+}
+
+# Packages are wanted for their programs: the services in them are not started.
+apt_install() (
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+)
+
+# Makes cargo and rustc of the version in rust-toolchain.toml callable.
+use_pinned_rust() {
+  local workspace=$1 pinned toolchain
+  pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$workspace/rust-toolchain.toml")
+  have cargo || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+  have cargo || die "there is no Rust here" "get rustup (https://rustup.rs), then: rustup toolchain install $pinned"
+  rustc_is "$pinned" "$workspace" && return
+  if have rustup; then
+    # The right version may be there under another name ("stable").
+    for toolchain in $(rustup toolchain list | cut -d' ' -f1); do
+      if RUSTUP_TOOLCHAIN=$toolchain rustc_is "$pinned" "$workspace"; then
+        export RUSTUP_TOOLCHAIN=$toolchain
+        return
+      fi
+    done
+    step "rustup toolchain install $pinned" rustup toolchain install "$pinned" --profile minimal -c clippy -c rustfmt &&
+      rustc_is "$pinned" "$workspace" && return
+  fi
+  die "Rust $pinned, which rust-toolchain.toml names, is not to be had here" "install it: rustup toolchain install $pinned"
+}
+
+rustc_is() { [[ $(cd "$2" && rustc --version 2>/dev/null) == "rustc $1 "* ]]; }
