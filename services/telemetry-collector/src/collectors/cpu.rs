@@ -276,3 +276,6 @@ fn compose_frequencies(slow: Reading<&SlowReadings>, unavailable: &mut Unavailab
         max_mhz: unavailable.value("frequencies.max_mhz", max),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,10 +42,6 @@ impl LivingHost {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-
-    pub(super) fn remove(&self, file: &str) {
-        fs::remove_file(self.0.path().join(file)).unwrap();
-    }
 }
 
 fn copy(from: &Path, to: &Path) {
