@@ -1,0 +1,299 @@
+//! The Redis publisher against a real redis-server.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use telemetry_collector::errors::{PublishingErrorKind, TelemetryError, TelemetryResult, report};
+use telemetry_collector::publishers::{
+    Acknowledgement, EncodedMessage, PoolState, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher,
+};
+use tokio::net::TcpListener;
+
+use support::redis_server::RedisServer;
+
+const KEY: &str = "telemetry:test";
+
+/// Long enough for a busy machine, short enough for a test that waits for it.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(600);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a call may take beyond its time limits on a busy machine.
+const SLACK: Duration = Duration::from_secs(2);
+
+fn queue(url: impl Into<String>) -> RedisQueue {
+    capped_queue(url, 0)
+}
+
+fn capped_queue(url: impl Into<String>, max_length: u64) -> RedisQueue {
+    RedisQueue::connect_lazily(&RedisSettings {
+        url: url.into(),
+        key: KEY.to_owned(),
+        max_length,
+        connect_timeout: CONNECT_TIMEOUT,
+        response_timeout: RESPONSE_TIMEOUT,
+    })
+    .unwrap()
+}
+
+/// Messages that only say their numbers.
+fn messages(sequences: RangeInclusive<u64>) -> Vec<EncodedMessage> {
+    sequences.map(|sequence| EncodedMessage { sequence, json: sequence.to_string().into() }).collect()
+}
+
+fn message(sequence: u64) -> EncodedMessage {
+    messages(sequence..=sequence).remove(0)
+}
+
+/// The numbers in the list, in the order in which a consumer gets them.
+async fn pop_all(server: &RedisServer) -> Vec<u64> {
+    server.command::<Option<Vec<u64>>>(&["RPOP", KEY, "1000000"]).await.unwrap_or_default()
+}
+
+fn kind<T: std::fmt::Debug>(result: TelemetryResult<T>) -> PublishingErrorKind {
+    match result.unwrap_err() {
+        TelemetryError::Publishing { kind, .. } => kind,
+        error => panic!("not an error of publishing: {error}"),
+    }
+}
+
+#[tokio::test]
+async fn messages_leave_in_the_order_in_which_they_came() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    let acknowledged = queue.publish(&message(1)).await.unwrap();
+    assert_eq!(acknowledged, Acknowledgement { queue_length: 1, trimmed: 0 });
+    queue.publish_batch(&messages(2..=4)).await.unwrap();
+    queue.publish(&message(5)).await.unwrap();
+    assert_eq!(pop_all(&server).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_large_batch_goes_out_whole() {
+    let server = RedisServer::start().await;
+    let acknowledged = queue(server.url()).publish_batch(&messages(1..=128)).await.unwrap();
+    assert_eq!(acknowledged.queue_length, 128);
+    assert_eq!(pop_all(&server).await, (1..=128).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_cap_keeps_the_newest() {
+    let server = RedisServer::start().await;
+    let queue = capped_queue(server.url(), 10);
+    let acknowledged = queue.publish_batch(&messages(1..=8)).await.unwrap();
+    assert_eq!(acknowledged, Acknowledgement { queue_length: 8, trimmed: 0 });
+    let acknowledged = queue.publish_batch(&messages(9..=13)).await.unwrap();
+    assert_eq!(acknowledged, Acknowledgement { queue_length: 10, trimmed: 3 });
+    assert_eq!(pop_all(&server).await, (4..=13).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_well() {
+    let server = RedisServer::start().await;
+    queue(server.unix_url()).publish(&message(1)).await.unwrap();
+    assert_eq!(pop_all(&server).await, [1]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_at_first_is_found_once_it_is_up() {
+    let mut server = RedisServer::start().await;
+    server.kill().await;
+    let queue = queue(server.url());
+    assert_eq!(kind(queue.publish(&message(1)).await), PublishingErrorKind::Unreachable);
+    assert_eq!(kind(queue.health_check().await), PublishingErrorKind::Unreachable);
+
+    server.restart().await;
+    queue.publish(&message(1)).await.unwrap();
+    queue.health_check().await.unwrap();
+    assert_eq!(pop_all(&server).await, [1]);
+}
+
+#[tokio::test]
+async fn a_restarted_server_is_found_again() {
+    let mut server = RedisServer::start().await;
+    let queue = queue(server.url());
+    queue.publish(&message(1)).await.unwrap();
+    queue.health_check().await.unwrap();
+
+    server.kill().await;
+    assert_eq!(kind(queue.publish(&message(2)).await), PublishingErrorKind::Unreachable);
+    server.restart().await;
+    queue.publish(&message(2)).await.unwrap();
+    assert_eq!(pop_all(&server).await, [2]);
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_unseen_costs_one_failure_at_most() {
+    let mut server = RedisServer::start().await;
+    let queue = queue(server.url());
+    queue.publish(&message(1)).await.unwrap();
+
+    server.kill().await;
+    server.restart().await;
+    if let Err(error) = queue.publish(&message(2)).await {
+        assert!(error.is_retryable(), "{error}");
+        queue.publish(&message(2)).await.unwrap();
+    }
+    assert_eq!(pop_all(&server).await, [2]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_tested_before_it_is_used() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    queue.publish(&message(1)).await.unwrap();
+
+    // As a server does that closes idle connections.
+    server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    queue.publish(&message(2)).await.unwrap();
+    assert_eq!(pop_all(&server).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_hung_server_costs_no_more_than_the_time_limits_and_one_duplicate() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    queue.publish(&message(1)).await.unwrap();
+
+    server.pause();
+    let start = Instant::now();
+    let second = message(2);
+    let (published, healthy) = tokio::join!(queue.publish(&second), queue.health_check());
+    assert_eq!(kind(published), PublishingErrorKind::TimedOut);
+    assert_eq!(kind(healthy), PublishingErrorKind::Unreachable);
+    assert!(start.elapsed() < CONNECT_TIMEOUT + RESPONSE_TIMEOUT + SLACK, "{:?}", start.elapsed());
+    // The server accepts new connections, but does not answer on them: nothing is pushed.
+    assert_eq!(kind(queue.publish(&second).await), PublishingErrorKind::Unreachable);
+    assert_eq!(kind(queue.publish(&second).await), PublishingErrorKind::Unreachable);
+
+    server.resume();
+    queue.publish(&second).await.unwrap();
+    queue.publish(&message(3)).await.unwrap();
+    // Whether the push that timed out was taken cannot be known; the tries after it were not.
+    let popped = pop_all(&server).await;
+    assert!([vec![1, 2, 3], vec![1, 2, 2, 3]].contains(&popped), "{popped:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up_in_time() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let queue = queue(format!("redis://{}", silent.local_addr().unwrap()));
+    let start = Instant::now();
+    let error = queue.publish(&message(1)).await.unwrap_err();
+    assert!(start.elapsed() < CONNECT_TIMEOUT + RESPONSE_TIMEOUT + SLACK, "{:?}", start.elapsed());
+    assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Unreachable);
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_rejected_until_it_is_gone() {
+    let server = RedisServer::start().await;
+    server.command::<()>(&["SET", KEY, "something"]).await;
+    let queue = capped_queue(server.url(), 10);
+    let error = queue.publish_batch(&messages(1..=3)).await.unwrap_err();
+    assert!(!error.is_retryable());
+    assert_eq!(
+        report(&error),
+        "cannot push 3 messages: rejected: WRONGTYPE Operation against a key holding the wrong kind of value"
+    );
+
+    server.command::<()>(&["DEL", KEY]).await;
+    queue.publish_batch(&messages(1..=3)).await.unwrap();
+    assert_eq!(pop_all(&server).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_rejected_and_not_shown() {
+    let server = RedisServer::start_with(&["--requirepass", "right-password"]).await;
+    for url in [server.url(), server.url_with_login(":wrong-password")] {
+        let error = queue(url).publish(&message(1)).await.unwrap_err();
+        let line = report(&error);
+        assert!(!line.contains("wrong-password"), "{line}");
+        assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Rejected, "{line}");
+    }
+    queue(server.url_with_login(":right-password")).publish(&message(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_that_may_only_push_can_publish() {
+    let server = RedisServer::start().await;
+    server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">secret", &format!("~{KEY}"), "+lpush"]).await;
+    let queue = capped_queue(server.url_with_login("pusher:secret"), 2);
+    let acknowledged = queue.publish_batch(&messages(1..=3)).await.unwrap();
+    assert_eq!(acknowledged, Acknowledgement { queue_length: 3, trimmed: 0 });
+    assert_eq!(kind(queue.queue_length().await), PublishingErrorKind::Rejected);
+
+    server.command::<()>(&["ACL", "SETUSER", "pusher", "+ltrim"]).await;
+    let acknowledged = queue.publish(&message(4)).await.unwrap();
+    assert_eq!(acknowledged, Acknowledgement { queue_length: 2, trimmed: 2 });
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_until_there_is_room() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    server.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_eq!(kind(queue.publish(&message(1)).await), PublishingErrorKind::Refused);
+    server.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    queue.publish(&message(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_client_slot_refuses() {
+    let server = RedisServer::start().await;
+    let _occupied = server.connect().await.unwrap();
+    server.command::<()>(&["CONFIG", "SET", "maxclients", "1"]).await;
+    let error = queue(server.url()).publish(&message(1)).await.unwrap_err();
+    assert_eq!(report(&error), "cannot push 1 message: busy or full: ERR max number of clients reached");
+}
+
+#[tokio::test]
+async fn a_server_that_became_a_replica_is_left() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    queue.publish(&message(1)).await.unwrap();
+    queue.health_check().await.unwrap();
+
+    server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    assert_eq!(kind(queue.publish(&message(2)).await), PublishingErrorKind::Refused);
+    assert_eq!(queue.pool_state().size, 0, "the next try looks the server up afresh");
+
+    server.command::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    queue.publish(&message(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_state_of_queue_and_pool_can_be_asked_for() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    assert_eq!(queue.queue_length().await.unwrap(), 0);
+    assert_eq!(queue.pool_state(), PoolState { max_size: 2, size: 1, available: 1, waiting: 0 });
+
+    queue.publish_batch(&messages(1..=3)).await.unwrap();
+    assert_eq!(queue.queue_length().await.unwrap(), 3);
+    assert_eq!(queue.pool_state(), PoolState { max_size: 2, size: 2, available: 1, waiting: 0 });
+}
+
+#[tokio::test]
+async fn a_closed_queue_holds_no_connection_and_fails() {
+    let server = RedisServer::start().await;
+    let queue = queue(server.url());
+    queue.publish(&message(1)).await.unwrap();
+    queue.health_check().await.unwrap();
+
+    queue.close().await;
+    let error = queue.publish(&message(2)).await.unwrap_err();
+    assert_eq!(report(&error), "cannot push 1 message: rejected: the queue is closed");
+    assert!(queue.health_check().await.is_err());
+    assert_eq!(queue.pool_state().size, 0);
+    support::eventually("the server has no client but the one that asks", async || {
+        server.command::<String>(&["CLIENT", "LIST"]).await.lines().count() == 1
+    })
+    .await;
+    assert_eq!(pop_all(&server).await, [1]);
+}

@@ -1,0 +1,158 @@
+//! A redis-server of the test's own.
+
+use std::env;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue, RedisResult};
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// A redis-server on a free port and a Unix socket, which keeps nothing on disk and ends with the test.
+///
+/// The program is `redis-server` of the `PATH`, or what `REDIS_SERVER` names.
+pub struct RedisServer {
+    process: Child,
+    port: u16,
+    options: Vec<String>,
+    directory: TempDir,
+}
+
+impl RedisServer {
+    /// A server that answers.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A server that answers, with more `options`, such as `["--maxclients", "2"]`.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        // Somebody else may take a free port before the server does; then another one is tried.
+        for _ in 0..5 {
+            let directory = tempfile::tempdir().unwrap();
+            let port = free_port();
+            let process = spawn(port, directory.path(), &options);
+            let mut server = Self { process, port, options: options.clone(), directory };
+            if server.comes_up().await {
+                return server;
+            }
+        }
+        panic!("redis-server {options:?} ends as soon as it starts");
+    }
+
+    /// URL of the server, without login.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// URL of the server with `login`, as in `user:password`.
+    pub fn url_with_login(&self, login: &str) -> String {
+        format!("redis://{login}@127.0.0.1:{}", self.port)
+    }
+
+    /// URL of the server's Unix socket.
+    pub fn unix_url(&self) -> String {
+        format!("unix://{}", socket(self.directory.path()))
+    }
+
+    /// A connection of the test's own, by the Unix socket.
+    pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        redis::Client::open(self.unix_url())?.get_multiplexed_async_connection().await
+    }
+
+    /// Runs a command, such as `["CONFIG", "SET", "maxmemory", "1"]`.
+    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_command(words).await.unwrap()
+    }
+
+    /// Stops the process where it stands, as a hang would; connections to it are still accepted.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Kills the server and waits until it is gone. What it held is lost.
+    pub async fn kill(&mut self) {
+        self.process.kill().unwrap();
+        eventually("redis-server is gone", async || self.has_ended()).await;
+    }
+
+    /// Starts a killed server again on the same port, with an empty database, and waits until it answers.
+    pub async fn restart(&mut self) {
+        self.process = spawn(self.port, self.directory.path(), &self.options);
+        assert!(self.comes_up().await, "redis-server does not start again on port {}", self.port);
+    }
+
+    async fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let mut command = Cmd::new();
+        command.arg(words);
+        command.query_async(&mut self.connect().await?).await
+    }
+
+    /// Waits until the server answers; `false` when it ended instead.
+    async fn comes_up(&mut self) -> bool {
+        let mut ended = false;
+        eventually("redis-server answers", async || {
+            ended = self.has_ended();
+            ended || self.answers().await
+        })
+        .await;
+        !ended
+    }
+
+    /// The socket is in a directory of this server's own, so that whoever answers there is not another one.
+    async fn answers(&self) -> bool {
+        match self.try_command::<()>(&["PING"]).await {
+            Ok(()) => true,
+            // To want a password is an answer, too.
+            Err(error) => error.code() == Some("NOAUTH"),
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
+    /// The standard library only knows how to kill.
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status();
+        assert!(status.unwrap().success(), "kill -{name} failed");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
+    let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    Command::new(&program)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket", &socket(directory)])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .arg("--dir")
+        .arg(directory)
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}; REDIS_SERVER may name another", program.display()))
+}
+
+fn socket(directory: &Path) -> String {
+    directory.join("redis.sock").display().to_string()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).unwrap().port()
+}
