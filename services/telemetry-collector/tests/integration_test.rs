@@ -30,17 +30,17 @@ const QUEUE: &str = "telemetry:queue";
 /// Fast enough that a test is short, slow enough for a busy machine.
 const FAST: &str = "100ms";
 
-async fn queue(redis: &mut RedisServer) -> Vec<TelemetryMessage> {
+async fn queue(redis: &RedisServer) -> Vec<TelemetryMessage> {
     // LPUSH puts the newest first.
     let items: Vec<Vec<u8>> = redis.command(&["LRANGE", QUEUE, "0", "-1"]).await;
     items.iter().rev().map(|json| TelemetryMessage::from_json(json).unwrap()).collect()
 }
 
-async fn queue_length(redis: &mut RedisServer) -> u64 {
+async fn queue_length(redis: &RedisServer) -> u64 {
     redis.command(&["LLEN", QUEUE]).await
 }
 
-async fn eventually_queued(redis: &mut RedisServer, count: u64) {
+async fn eventually_queued(redis: &RedisServer, count: u64) {
     eventually("messages are queued", async || queue_length(redis).await >= count).await;
 }
 
@@ -81,7 +81,7 @@ fn interval(span: Duration) -> SetIntervalRequest {
 
 #[tokio::test]
 async fn samples_of_this_host_reach_the_queue_in_order() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let _collector = Collector::start(&[
         ("TELEMETRY_REDIS__URL", &url),
@@ -89,9 +89,9 @@ async fn samples_of_this_host_reach_the_queue_in_order() {
         ("TELEMETRY_COLLECTION__LABELS", "rack=a1"),
     ])
     .await;
-    eventually_queued(&mut redis, 3).await;
+    eventually_queued(&redis, 3).await;
 
-    let messages = queue(&mut redis).await;
+    let messages = queue(&redis).await;
     assert_nothing_vanished(&messages);
     for (index, message) in messages.iter().enumerate() {
         assert_eq!(message.schema_version, SCHEMA_VERSION);
@@ -111,30 +111,30 @@ async fn samples_of_this_host_reach_the_queue_in_order() {
 
 #[tokio::test]
 async fn get_snapshot_gives_the_message_that_is_in_the_queue() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
-    eventually_queued(&mut redis, 1).await;
+    eventually_queued(&redis, 1).await;
     let snapshot = collector.control().await.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner();
     let message = snapshot.message.unwrap();
     assert!(Duration::try_from(snapshot.age.unwrap()).unwrap() < Duration::from_secs(60));
-    eventually("the snapshot is queued", async || queue(&mut redis).await.contains(&message)).await;
+    eventually("the snapshot is queued", async || queue(&redis).await.contains(&message)).await;
 }
 
 #[tokio::test]
 async fn set_interval_takes_effect_at_once_and_says_what_was() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", "1h")]).await;
-    eventually_queued(&mut redis, 1).await;
+    eventually_queued(&redis, 1).await;
 
     let mut control = collector.control().await;
     let changed = control.set_interval(interval(Duration::from_millis(100))).await.unwrap().into_inner();
     assert_eq!(changed.previous_interval.unwrap().to_string(), "3600s");
     assert_eq!(changed.interval.unwrap().to_string(), "0.100s");
-    eventually_queued(&mut redis, 4).await;
+    eventually_queued(&redis, 4).await;
 
-    let messages = queue(&mut redis).await;
+    let messages = queue(&redis).await;
     assert_nothing_vanished(&messages);
     let Some(Payload::Data(data)) = &messages[1].payload else { panic!("{:?}", messages[1]) };
     assert_eq!(data.metadata.as_ref().unwrap().interval.unwrap().to_string(), "0.100s");
@@ -164,10 +164,10 @@ async fn set_interval_refuses_what_is_out_of_range_and_names_the_range() {
 
 #[tokio::test]
 async fn grpc_health_and_reflection_answer_as_their_protocols_say() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
-    eventually_queued(&mut redis, 1).await;
+    eventually_queued(&redis, 1).await;
 
     let mut client = HealthClient::new(collector.channel().await);
     for service in ["", "sampler", "sink", "control"] {
@@ -211,18 +211,18 @@ async fn a_redis_that_is_down_at_start_gets_everything_once_it_is_up() {
     redis.restart().await;
     eventually("the sink is well again", async || sink(&collector).await.0 == HealthStatus::Serving).await;
     assert!(sink(&collector).await.1.is_some(), "the last error is kept");
-    eventually_queued(&mut redis, 5).await;
-    let messages = queue(&mut redis).await;
+    eventually_queued(&redis, 5).await;
+    let messages = queue(&redis).await;
     assert_nothing_vanished(&messages);
     assert_eq!(messages[0].sequence, 1);
 }
 
 #[tokio::test]
 async fn a_redis_that_hangs_holds_nothing_up_and_loses_nothing() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", FAST)]).await;
-    eventually_queued(&mut redis, 2).await;
+    eventually_queued(&redis, 2).await;
     redis.pause();
     eventually("the sink is degraded", async || sink(&collector).await.0 == HealthStatus::Degraded).await;
     let mut control = collector.control().await;
@@ -236,7 +236,7 @@ async fn a_redis_that_hangs_holds_nothing_up_and_loses_nothing() {
     eventually("the sink is well again", async || sink(&collector).await.0 == HealthStatus::Serving).await;
 
     // What was sent when the answer did not come may have been taken: (instance_id, sequence) tells the second copy.
-    let mut messages = queue(&mut redis).await;
+    let mut messages = queue(&redis).await;
     let mut seen = BTreeSet::new();
     messages.retain(|message| seen.insert(message.sequence));
     messages.sort_by_key(|message| message.sequence);
@@ -264,15 +264,15 @@ async fn what_a_full_outbox_gives_up_is_named_in_a_gap_record() {
     .await;
     redis.restart().await;
     eventually("a gap record is queued", async || {
-        queue(&mut redis).await.iter().any(|message| matches!(message.payload, Some(Payload::Gap(_))))
+        queue(&redis).await.iter().any(|message| matches!(message.payload, Some(Payload::Gap(_))))
     })
     .await;
-    assert_nothing_vanished(&queue(&mut redis).await);
+    assert_nothing_vanished(&queue(&redis).await);
 }
 
 #[tokio::test]
 async fn the_queue_is_capped_at_its_newest_messages() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[
         ("TELEMETRY_REDIS__URL", &url),
@@ -286,30 +286,29 @@ async fn the_queue_is_capped_at_its_newest_messages() {
         snapshot.is_ok_and(|snapshot| snapshot.into_inner().message.unwrap().sequence > 5)
     })
     .await;
-    eventually("the oldest are gone", async || queue(&mut redis).await.first().is_some_and(|m| m.sequence > 2)).await;
-    assert!(queue_length(&mut redis).await <= 3);
+    eventually("the oldest are gone", async || queue(&redis).await.first().is_some_and(|m| m.sequence > 2)).await;
+    assert!(queue_length(&redis).await <= 3);
 }
 
 #[tokio::test]
 async fn a_wrong_type_of_key_is_told_and_the_process_stays() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let _: String = redis.command(&["SET", QUEUE, "not a list"]).await;
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
     eventually("the sink is down", async || sink(&collector).await.0 == HealthStatus::NotServing).await;
     let (_, error) = sink(&collector).await;
     assert!(error.as_deref().is_some_and(|error| error.contains("WRONGTYPE")), "{error:?}");
-    let _: u64 = redis.command(&["DEL", QUEUE]).await;
     assert_eq!(health(&collector).await.status(), HealthStatus::Degraded);
 }
 
 #[tokio::test]
 async fn sigterm_delivers_what_waits_and_exits_0() {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let url = redis.url();
     let mut collector =
         Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", FAST)]).await;
-    eventually_queued(&mut redis, 3).await;
+    eventually_queued(&redis, 3).await;
     redis.pause();
     let mut control = collector.control().await;
     let seen = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
@@ -318,7 +317,7 @@ async fn sigterm_delivers_what_waits_and_exits_0() {
     redis.resume();
     assert_eq!(collector.ended().await.code(), Some(0));
 
-    let messages = queue(&mut redis).await;
+    let messages = queue(&redis).await;
     assert!(messages.iter().any(|message| message.sequence == seen.sequence));
     assert!(collector.log().contains("every message was delivered"), "{}", collector.log());
     assert_eq!(samples(&messages), messages.len());

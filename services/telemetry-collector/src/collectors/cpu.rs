@@ -37,11 +37,14 @@ pub const DEFAULT_SLOW_CADENCE: Duration = Duration::from_secs(10);
 
 const STAT: &str = "proc/stat";
 const LOADAVG: &str = "proc/loadavg";
+const LOAD_AVERAGES: &str = "load averages";
 
 /// Collects [`CpuMetrics`] of one host.
 ///
 /// A sample costs two system calls and waits for nothing. What is slow is [`Pending`](UnavailableReason::Pending)
-/// until its first reading is done; [`refresh_slow_readings`](CpuCollector::refresh_slow_readings) waits for one.
+/// until its first reading is done; [`refresh_slow_readings`](CpuCollector::refresh_slow_readings) waits for one. A
+/// sample starts the readings that are due and a later one takes them over, so a value of theirs is as old as the
+/// cadence and one interval between samples at most.
 ///
 /// Its futures need a tokio runtime: slow readings run on the runtime's blocking threads. One that hangs in the kernel
 /// holds up no sample, but does hold up the end of a runtime that is simply dropped.
@@ -73,12 +76,12 @@ impl HostCpuCollector {
 
     /// Takes a sample. No await in here: a caller that gives up half-way would lose the times it did not get to see.
     fn sample(&mut self) -> TelemetryResult<CpuMetrics> {
-        let load = self.source.load().map_err(|error| {
-            debug!(error = report(&error), "load averages are left out");
-            UnavailableReason::ReadFailed
-        });
         match &mut self.source {
-            Source::Proc { times, .. } => {
+            Source::Proc { times, load } => {
+                let load = load.collect(LOAD_AVERAGES, load::parse).map_err(|error| {
+                    debug!(error = report(&error), "load averages are left out");
+                    UnavailableReason::ReadFailed
+                });
                 let change = times.read()?;
                 if change.has_other_cores() {
                     self.slow.expire();
@@ -87,6 +90,7 @@ impl HostCpuCollector {
                 Ok(compose(change.whole().into(), cores, load, self.slow.latest()))
             }
             Source::System(system) => {
+                let load = system.load_averages().ok_or(UnavailableReason::NotSupported);
                 let SystemUsage { percent, cores } = system.usage();
                 let cores = (0..).zip(cores).map(|(core, percent)| (core, percent.into()));
                 Ok(compose(percent.into(), cores, load, self.slow.latest()))
@@ -113,23 +117,16 @@ impl CpuCollector for HostCpuCollector {
     }
 
     async fn load_averages(&mut self) -> TelemetryResult<LoadAverages> {
-        self.source.load()
+        match &mut self.source {
+            Source::Proc { load, .. } => load.collect(LOAD_AVERAGES, load::parse),
+            Source::System(system) => {
+                system.load_averages().ok_or_else(|| TelemetryError::collection(LOAD_AVERAGES, "the system has none"))
+            }
+        }
     }
 
     async fn refresh_slow_readings(&mut self) {
         self.slow.refresh().await;
-    }
-}
-
-impl Source {
-    fn load(&mut self) -> TelemetryResult<LoadAverages> {
-        const METRIC: &str = "load averages";
-        match self {
-            Self::Proc { load: file, .. } => file.collect(METRIC, load::parse),
-            Self::System(system) => {
-                system.load_averages().ok_or_else(|| TelemetryError::collection(METRIC, "the system has none"))
-            }
-        }
     }
 }
 

@@ -86,7 +86,7 @@ pub fn environment_help() -> String {
 pub fn markdown_reference() -> String {
     let mut text = String::from(
         "# Configuration\n\n\
-         <!-- Generated: UPDATE_DOCS=1 cargo test -p telemetry-collector reference -->\n\n\
+         <!-- Generated: UPDATE_DOCS=1 cargo test -p telemetry-collector --test documentation_test -->\n\n\
          Everything comes from the environment. An empty value counts as unset. A wrong value, or a `TELEMETRY_` name \
          that does not exist, stops the start with one line for each mistake and exit code 78.\n\n\
          `telemetry-collector --print-config` shows what is in force and where it comes from.\n\n\

@@ -80,8 +80,7 @@ impl Collector {
 
 /// Runs the collector with `arguments` until it ends by itself.
 pub async fn run(arguments: &[&str], vars: &[(&str, &str)]) -> Ended {
-    let mut process =
-        command(vars).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = command(vars).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let (mut out, mut err) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
     let (read_out, read_err) = tokio::join!(out.read_to_string(&mut stdout), err.read_to_string(&mut stderr));

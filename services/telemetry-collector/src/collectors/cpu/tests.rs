@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::time::Instant;
 
 use proptest::prelude::*;
 use tokio::{runtime, task};
@@ -15,6 +16,8 @@ use crate::models::UnavailableField;
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::MAX;
+/// How long a test waits for what must come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn collector(root: HostRoot, system: MockSystemInfo) -> HostCpuCollector {
     HostCpuCollector::new(root, Arc::new(system), NEVER)
@@ -233,6 +236,21 @@ async fn a_hybrid_processor_shows_each_core_as_it_is() {
 }
 
 #[tokio::test]
+async fn limits_are_there_when_the_current_frequency_is_not() {
+    let host = LivingHost::from_recorded("hybrid-cpu-with-sensors");
+    for core in 0..8 {
+        host.write(&format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq"), "<unknown>\n");
+    }
+    let mut collector = collector(host.root(), sysinfo());
+    collector.refresh_slow_readings().await;
+    let metrics = collector.collect_cpu().await.unwrap();
+
+    assert_complete(&metrics);
+    assert_eq!(metrics.frequencies, Some(CpuFrequencies::new(None, Some(700.0), Some(5000.0)).unwrap()));
+    assert_eq!(reason_of(&metrics, "frequencies.current_mhz"), Some(UnavailableReason::ReadFailed));
+}
+
+#[tokio::test]
 async fn a_virtual_machine_says_that_it_is_one() {
     let mut collector = collector(recorded("vm-without-cpufreq"), sysinfo());
     collector.refresh_slow_readings().await;
@@ -256,21 +274,27 @@ async fn a_single_core_without_anything_says_so() {
     assert_eq!(reason_of(&metrics, "temperature_celsius"), Some(UnavailableReason::NoSensor));
 }
 
-/// Samples until the slow readings are there.
-async fn until_not_pending(collector: &mut HostCpuCollector) -> CpuMetrics {
+/// Takes samples until one is as a test expects it.
+async fn collect_until(collector: &mut HostCpuCollector, expected: impl Fn(&CpuMetrics) -> bool) -> CpuMetrics {
+    let begun = Instant::now();
     loop {
         let metrics = collector.collect_cpu().await.unwrap();
-        if reason_of(&metrics, "physical_count") != Some(UnavailableReason::Pending) {
+        if expected(&metrics) {
             return metrics;
         }
+        assert!(begun.elapsed() < PATIENCE, "still {metrics:?}");
         task::yield_now().await;
     }
+}
+
+fn has_slow_readings(metrics: &CpuMetrics) -> bool {
+    reason_of(metrics, "physical_count") != Some(UnavailableReason::Pending)
 }
 
 #[tokio::test]
 async fn samples_take_slow_readings_over_when_they_are_done() {
     let mut collector = collector(recorded("hybrid-cpu-with-sensors"), sysinfo());
-    let metrics = until_not_pending(&mut collector).await;
+    let metrics = collect_until(&mut collector, has_slow_readings).await;
     assert_complete(&metrics);
     assert_eq!(metrics.physical_count, Some(1));
 }
@@ -297,7 +321,7 @@ async fn no_sample_waits_for_a_slow_reading() {
         assert_eq!(reason_of(&metrics, "frequencies"), Some(UnavailableReason::Pending));
     }
     drop(release);
-    assert!(until_not_pending(&mut collector).await.frequencies.is_some());
+    assert!(collect_until(&mut collector, has_slow_readings).await.frequencies.is_some());
 }
 
 #[tokio::test]
@@ -379,14 +403,8 @@ async fn another_set_of_processors_is_looked_at_at_once() {
     let metrics = collector.collect_cpu().await.unwrap();
     assert_complete(&metrics);
     assert_eq!(reason_of(&metrics, "cores[7].frequency_mhz"), Some(UnavailableReason::Pending));
-    loop {
-        let metrics = collector.collect_cpu().await.unwrap();
-        if let Some(mhz) = metrics.cores[7].frequency_mhz {
-            assert_eq!(mhz, 3400.0);
-            break;
-        }
-        task::yield_now().await;
-    }
+    let metrics = collect_until(&mut collector, |metrics| metrics.cores[7].frequency_mhz.is_some()).await;
+    assert_eq!(metrics.cores[7].frequency_mhz, Some(3400.0));
 }
 
 #[tokio::test]
@@ -395,7 +413,8 @@ async fn a_host_without_proc_is_asked_through_sysinfo() {
     system
         .expect_usage()
         .returning(|| SystemUsage { percent: Ok(30.0), cores: vec![Ok(20.0), Err(UnavailableReason::ReadFailed)] });
-    system.expect_load_averages().returning(|| LoadAverages::new(1.0, 2.0, 3.0).ok());
+    system.expect_load_averages().times(1).returning(|| LoadAverages::new(1.0, 2.0, 3.0).ok());
+    system.expect_load_averages().returning(|| None);
     system.expect_frequencies().returning(|| vec![Some(3200.0), None]);
     let host = LivingHost::without_files();
     let mut collector = collector(host.root(), system);
@@ -409,6 +428,11 @@ async fn a_host_without_proc_is_asked_through_sysinfo() {
     assert_eq!(metrics.load_averages, LoadAverages::new(1.0, 2.0, 3.0).ok());
     assert_eq!((metrics.cores[0].frequency_mhz, metrics.cores[1].frequency_mhz), (Some(3200.0), None));
     assert_eq!(metrics.temperature_celsius, Some(48.0));
+
+    let without_load = collector.collect_cpu().await.unwrap();
+    assert_complete(&without_load);
+    assert_eq!(reason_of(&without_load, "load_averages"), Some(UnavailableReason::NotSupported));
+    assert!(collector.load_averages().await.is_err());
 }
 
 #[tokio::test]
@@ -417,14 +441,8 @@ async fn the_host_of_this_test_is_collected() {
     assert_eq!(collector.name(), "cpu");
     collector.refresh_slow_readings().await;
     assert_complete(&collector.collect_cpu().await.unwrap());
-    let metrics = loop {
-        let metrics = collector.collect_cpu().await.unwrap();
-        assert_complete(&metrics);
-        if metrics.usage_percent.is_some() {
-            break metrics;
-        }
-        task::yield_now().await;
-    };
+    let metrics = collect_until(&mut collector, |metrics| metrics.usage_percent.is_some()).await;
+    assert_complete(&metrics);
     assert!(metrics.load_averages.is_some());
     assert_eq!(metrics.logical_count as usize, metrics.cores.len());
 }

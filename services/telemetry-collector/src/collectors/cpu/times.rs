@@ -126,9 +126,8 @@ impl Ticks {
         // These two are estimates of the kernel and step back now and then without any reset.
         let idle = self.idle.saturating_sub(base.idle);
         let iowait = self.iowait.saturating_sub(base.iowait);
-        // The kernel adds to guest after user, so a reading in between may show the one without the other.
-        let guest = counted(self.guest, base.guest)?.min(user);
-        let guest_nice = counted(self.guest_nice, base.guest_nice)?.min(nice);
+        let guest = counted(self.guest, base.guest)?;
+        let guest_nice = counted(self.guest_nice, base.guest_nice)?;
 
         let total: u128 = [user, nice, system, irq, softirq, steal, idle, iowait].into_iter().map(u128::from).sum();
         if total == 0 {
@@ -147,6 +146,7 @@ impl Ticks {
         let busy_percent = scale.so_far();
         states.idle_percent = scale.next(idle);
         states.iowait_percent = scale.next(iowait);
+        // Guests are inside user and nice, but a reading may come between the kernel's adding to the one and the other.
         states.guest_percent = Scale::of(total).next(guest).min(states.user_percent);
         states.guest_nice_percent = Scale::of(total).next(guest_nice).min(states.nice_percent);
         Ok(Shares { busy_percent, states })

@@ -57,3 +57,33 @@ impl CoreField {
         reading.map_err(|reason| self.absent.push((core, reason))).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use UnavailableReason::{CounterReset, FirstSample};
+
+    /// The paths that are listed when the processors 0, 1 … have no value for these reasons.
+    fn listed(reasons: &[Option<UnavailableReason>]) -> Vec<String> {
+        let mut field = CoreField::new("usage_percent");
+        for (core, reason) in (0..).zip(reasons) {
+            field.value(core, reason.map_or(Ok(0.0), Err));
+        }
+        let mut unavailable = Unavailable::default();
+        unavailable.cores(field, reasons.len());
+        unavailable.into_fields().into_iter().map(|absent| absent.field).collect()
+    }
+
+    #[test]
+    fn what_all_processors_lack_for_one_reason_is_listed_once() {
+        assert_eq!(listed(&[Some(FirstSample), Some(FirstSample)]), ["cores.usage_percent"]);
+    }
+
+    #[test]
+    fn else_each_processor_without_it_is_listed() {
+        assert_eq!(listed(&[None, Some(FirstSample)]), ["cores[1].usage_percent"]);
+        let both = ["cores[0].usage_percent", "cores[1].usage_percent"];
+        assert_eq!(listed(&[Some(FirstSample), Some(CounterReset)]), both);
+        assert!(listed(&[None, None]).is_empty());
+    }
+}

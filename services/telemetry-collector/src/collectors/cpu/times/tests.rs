@@ -107,6 +107,14 @@ fn shares_are_of_the_time_between_two_readings() {
 }
 
 #[test]
+fn shares_are_rounded_to_hundredths_and_still_add_up() {
+    let now = Ticks { user: BASE.user + 2, system: BASE.system + 2, idle: BASE.idle + 2, ..BASE };
+    let Shares { busy_percent, states } = now.shares_since(&BASE).unwrap();
+    assert_eq!((busy_percent, states.idle_percent), (66.67, 33.33));
+    assert_eq!((states.user_percent, states.system_percent, states.irq_percent), (33.33, 33.34, 0.0));
+}
+
+#[test]
 fn idle_time_that_steps_back_counts_as_none() {
     let now = Ticks { user: BASE.user + 50, idle: BASE.idle - 3, iowait: BASE.iowait + 50, ..BASE };
     let Shares { busy_percent, states } = now.shares_since(&BASE).unwrap();

@@ -1,0 +1,171 @@
+//! What the collector says of itself: log lines on standard error, spans and metrics over OTLP.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use support::collector::Collector;
+use support::eventually;
+use support::redis_server::RedisServer;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+/// An OTLP receiver that remembers names.
+#[derive(Debug, Clone, Default)]
+struct Receiver {
+    names: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Receiver {
+    async fn start() -> (Self, SocketAddr) {
+        let receiver = Self::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::builder()
+            .add_service(TraceServiceServer::new(receiver.clone()))
+            .add_service(MetricsServiceServer::new(receiver.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        (receiver, address)
+    }
+
+    fn remember(&self, kind: &str, name: &str) {
+        self.names.lock().unwrap().insert(format!("{kind} {name}"));
+    }
+
+    fn remember_service(&self, resource: Option<&Resource>) {
+        let attributes = resource.into_iter().flat_map(|resource| &resource.attributes);
+        for attribute in attributes.filter(|attribute| attribute.key == "service.name") {
+            self.remember("service", &format!("{:?}", attribute.value));
+        }
+    }
+
+    fn has(&self, wanted: &str) -> bool {
+        self.names.lock().unwrap().iter().any(|name| name.contains(wanted))
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        for spans in request.into_inner().resource_spans {
+            self.remember_service(spans.resource.as_ref());
+            spans.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.remember("span", &span.name));
+        }
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        for metrics in request.into_inner().resource_metrics {
+            self.remember_service(metrics.resource.as_ref());
+            let names = metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics);
+            names.for_each(|metric| self.remember("metric", &metric.name));
+        }
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tokio::test]
+async fn spans_and_metrics_go_where_open_telemetry_is_told_to_send_them() {
+    let (receiver, address) = Receiver::start().await;
+    let redis = RedisServer::start().await;
+    let _collector = Collector::start(&[
+        ("TELEMETRY_REDIS__URL", &redis.url()),
+        ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{address}")),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ])
+    .await;
+    for name in [
+        "span collect",
+        "span publish",
+        "metric collector.samples",
+        "metric collector.collection.duration",
+        "metric collector.messages.delivered",
+        "metric collector.outbox.size",
+        "metric collector.queue.length",
+        "telemetry-collector",
+    ] {
+        eventually(name, async || receiver.has(name)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_is_exported_at_a_stop() {
+    let (receiver, address) = Receiver::start().await;
+    let redis = RedisServer::start().await;
+    let mut collector = Collector::start(&[
+        ("TELEMETRY_REDIS__URL", &redis.url()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{address}")),
+        ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "3600000"),
+        ("OTEL_SERVICE_NAME", "named-by-the-user"),
+    ])
+    .await;
+    eventually("a message is queued", async || redis.command::<u64>(&["LLEN", "telemetry:queue"]).await > 0).await;
+    collector.signal("TERM");
+    assert_eq!(collector.ended().await.code(), Some(0));
+    for name in ["span collect", "metric collector.samples", "named-by-the-user"] {
+        assert!(receiver.has(name), "{name}: {receiver:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_exporter_that_answers_nobody_holds_nothing_up() {
+    let redis = RedisServer::start().await;
+    let mut collector = Collector::start(&[
+        ("TELEMETRY_REDIS__URL", &redis.url()),
+        ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+    ])
+    .await;
+    eventually("messages are queued", async || redis.command::<u64>(&["LLEN", "telemetry:queue"]).await > 3).await;
+    collector.signal("TERM");
+    assert_eq!(collector.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn log_lines_are_json_objects_with_time_level_and_message() {
+    let redis = RedisServer::start().await;
+    let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
+    for line in collector.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in ["timestamp", "level", "message"] {
+            assert!(line[field].is_string(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_one_line_at_its_start_and_one_at_its_end() {
+    let mut redis = RedisServer::start().await;
+    let url = redis.url();
+    redis.kill().await;
+    let collector =
+        Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", "100ms")]).await;
+    let count = |text: &str| collector.log().matches(text).count();
+    eventually("the outage is told", async || count("messages cannot be delivered") == 1).await;
+    redis.restart().await;
+    eventually("its end is told", async || count("messages are delivered again") == 1).await;
+    assert_eq!(count("messages cannot be delivered"), 1);
+}
