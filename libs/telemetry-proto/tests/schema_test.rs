@@ -382,6 +382,8 @@ fn broken_promises() -> Vec<(TelemetryMessage, &'static str, Value, &'static str
     sample("/message_id", json!(""), "message_id");
     sample("/message_id", json!("7"), "message_id");
     sample("/message_id", json!(nil), "message_id");
+    sample("/message_id", json!("0198F1C2-0000-7000-8000-00000000000A"), "message_id");
+    sample("/message_id", json!("0198f1c200007000800000000000000a"), "message_id");
     sample("/instance_id", json!(""), "instance_id");
     sample("/instance_id", json!(nil), "instance_id");
     sample("/sequence", json!("0"), "sequence");

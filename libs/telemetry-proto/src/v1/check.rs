@@ -274,11 +274,13 @@ fn check_not_empty(field: &str, text: &str) -> Check {
     Ok(())
 }
 
+/// One form alone, so that readers can compare identities as text.
 fn check_uuid(field: &str, text: &str) -> Check {
-    match Uuid::parse_str(text) {
-        Ok(id) if !id.is_nil() => Ok(()),
-        _ => Err(InvalidMessage::not_allowed(field, format_args!("{text:?}"), "a UUID")),
+    let is_canonical = |id: Uuid| !id.is_nil() && id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+    if !Uuid::try_parse(text).is_ok_and(is_canonical) {
+        return Err(InvalidMessage::not_allowed(field, format_args!("{text:?}"), "a UUID in lower case with hyphens"));
     }
+    Ok(())
 }
 
 fn check_timestamp(field: &str, timestamp: Option<&Timestamp>) -> Check {

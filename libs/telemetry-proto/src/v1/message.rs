@@ -53,7 +53,7 @@ impl GapRecord {
     #[must_use]
     pub fn new(missing: impl IntoIterator<Item = RangeInclusive<u64>>, reason: GapReason) -> Self {
         let missing: Vec<_> = missing.into_iter().map(SequenceRange::from).collect();
-        let count = missing.iter().map(SequenceRange::count).sum();
+        let count = missing.iter().map(SequenceRange::count).fold(0, u64::saturating_add);
         Self { missing, reason: reason.into(), count }
     }
 }
