@@ -40,11 +40,14 @@ fn run(cli: &Cli) -> TelemetryResult<()> {
         print!("{}", config.print());
         return Ok(());
     }
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| TelemetryError::system("start the runtime", error))?
-        .block_on(serve(&config))
+        .map_err(|error| TelemetryError::system("start the runtime", error))?;
+    let served = runtime.block_on(serve(&config));
+    // A sensor that hangs in the kernel must not hold up the end.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(config: &Config) -> TelemetryResult<()> {

@@ -60,7 +60,8 @@ fn pretty_name(root: &HostRoot) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::testing::{recorded, sysinfo};
+    use crate::collectors::system::MockSystemInfo;
+    use crate::collectors::testing::{LivingHost, recorded, sysinfo};
     use crate::collectors::{OperatingSystem, Sysinfo};
 
     #[test]
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_the_files_do_not_say_the_system_is_asked() {
-        let mut system = crate::collectors::system::MockSystemInfo::new();
+        let mut system = MockSystemInfo::new();
         system.expect_operating_system().return_once(|| OperatingSystem {
             hostname: Some("desk".into()),
             name: Some("macOS 15.1 Sequoia".into()),
@@ -97,9 +98,16 @@ mod tests {
 
     #[test]
     fn a_host_without_a_name_is_unknown() {
-        let mut system = crate::collectors::system::MockSystemInfo::new();
+        let mut system = MockSystemInfo::new();
         system.expect_operating_system().return_once(OperatingSystem::default);
         assert_eq!(HostIdentity::read(&HostRoot::new("/nonexistent"), &system).hostname, "unknown");
+    }
+
+    #[test]
+    fn an_image_that_was_never_started_has_no_identity_yet() {
+        let host = LivingHost::from_recorded("vm-without-cpufreq");
+        host.write("etc/machine-id", "uninitialized\n");
+        assert_eq!(HostIdentity::read(&host.root(), &sysinfo()).host_id, "");
     }
 
     #[test]

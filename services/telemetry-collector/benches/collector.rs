@@ -1,0 +1,140 @@
+//! What a sample costs, step by step, beside the least that could be done.
+//!
+//! `cargo bench -p telemetry-collector` needs a `redis-server` on the PATH. The figures of one run can be compared with
+//! each other; those of two runs only on a quiet machine.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::hint::black_box;
+use std::time::{Duration, SystemTime};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use support::redis_server::RedisServer;
+use telemetry_collector::clock::WallClock;
+use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
+use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
+use telemetry_collector::outbox::{Outbox, Stamper};
+use telemetry_collector::publishers::{EncodedMessage, RedisQueue, RedisSettings, TelemetryPublisher};
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A collector that has all it needs for a full sample.
+async fn warm_cpu() -> HostCpuCollector {
+    let mut cpu = collectors::cpu();
+    cpu.refresh_slow_readings().await;
+    cpu.collect_cpu().await.unwrap();
+    cpu
+}
+
+fn sample_of(cpu: CpuMetrics) -> TelemetryData {
+    let metadata = TelemetryMetadata {
+        hostname: "bench".to_owned(),
+        collector_version: telemetry_collector::version().to_owned(),
+        interval: Duration::from_secs(1).try_into().ok(),
+        scheduled_at: Some(SystemTime::now().into()),
+        collection_duration: Duration::ZERO.try_into().ok(),
+        ..TelemetryMetadata::default()
+    };
+    TelemetryData::new(metadata, cpu)
+}
+
+fn outbox() -> Outbox {
+    Outbox::new(64 << 20, Stamper::new(WallClock::system()))
+}
+
+fn message(runtime: &Runtime) -> TelemetryMessage {
+    let cpu = runtime.block_on(async { warm_cpu().await.collect_cpu().await.unwrap() });
+    outbox().append(sample_of(cpu)).unwrap()
+}
+
+fn queue(redis: &RedisServer) -> RedisQueue {
+    RedisQueue::connect_lazily(&RedisSettings {
+        url: redis.url(),
+        key: "bench".to_owned(),
+        max_length: 1_000,
+        connect_timeout: Duration::from_secs(5),
+        response_timeout: Duration::from_secs(5),
+    })
+    .unwrap()
+}
+
+fn collecting(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let mut group = criterion.benchmark_group("collect");
+    group.bench_function("reference: read /proc/stat and /proc/loadavg", |bencher| {
+        bencher.iter(|| (black_box(fs::read("/proc/stat").unwrap()), black_box(fs::read("/proc/loadavg").unwrap())));
+    });
+    let mut cpu = runtime.block_on(warm_cpu());
+    group.bench_function("cpu", |bencher| {
+        bencher.iter(|| runtime.block_on(cpu.collect_cpu()).unwrap());
+    });
+}
+
+fn encoding(criterion: &mut Criterion) {
+    let message = message(&runtime());
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Bytes(message.to_json().unwrap().len() as u64));
+    group.bench_function("reference: serde_json alone", |bencher| {
+        bencher.iter(|| serde_json::to_vec(black_box(&message)).unwrap());
+    });
+    group.bench_function("checked message", |bencher| {
+        bencher.iter(|| EncodedMessage::encode(black_box(&message)).unwrap());
+    });
+}
+
+fn publishing(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let redis = runtime.block_on(RedisServer::start());
+    let queue = queue(&redis);
+    let message = EncodedMessage::encode(&message(&runtime)).unwrap();
+    let mut connection = runtime.block_on(redis.connect()).unwrap();
+    let mut group = criterion.benchmark_group("publish");
+    for batch_size in [1, 16, 128] {
+        let batch = vec![message.clone(); batch_size];
+        group.throughput(Throughput::Elements(batch_size as u64));
+        group.bench_with_input(BenchmarkId::new("reference: LPUSH alone", batch_size), &batch, |bencher, batch| {
+            let mut push = redis::cmd("LPUSH");
+            push.arg("reference");
+            batch.iter().for_each(|message| {
+                push.arg(&message.json[..]);
+            });
+            bencher.iter(|| {
+                let length: u64 = runtime.block_on(push.query_async(&mut connection)).unwrap();
+                if length > 1_000 {
+                    let _: u64 =
+                        runtime.block_on(redis::cmd("DEL").arg("reference").query_async(&mut connection)).unwrap();
+                }
+            });
+        });
+        group.bench_with_input(BenchmarkId::new("queue", batch_size), &batch, |bencher, batch| {
+            bencher.iter(|| runtime.block_on(queue.publish_batch(batch)).unwrap());
+        });
+    }
+}
+
+fn whole_tick(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let redis = runtime.block_on(RedisServer::start());
+    let (queue, outbox) = (queue(&redis), outbox());
+    let mut cpu = runtime.block_on(warm_cpu());
+    criterion.bench_function("tick: from /proc to the acknowledgement", |bencher| {
+        bencher.iter(|| {
+            runtime.block_on(async {
+                outbox.append(sample_of(cpu.collect_cpu().await.unwrap())).unwrap();
+                let batch = outbox.next_batch().await.unwrap();
+                queue.publish_batch(batch.messages()).await.unwrap();
+                outbox.acknowledge(batch);
+            });
+        });
+    });
+}
+
+criterion_group!(benches, collecting, encoding, publishing, whole_tick);
+criterion_main!(benches);
