@@ -31,8 +31,15 @@ main() {
     say "note: shellcheck is not installed; the scripts go unchecked"
   fi
 
-  if check "Bazel at hand" tools/bazel/bazel info release; then
+  # The first time takes minutes: its steps are shown.
+  say "--> Bazel at hand"
+  if tools/bazel/bazel info release 2>&1 >/dev/null | tee "$logs/bazel.log" | sed -un 's/^-->/   &/p' >&2; then
+    passed=$((passed + 1))
     cases "bazel test //... (with clippy and rustfmt)" tools/bazel/bazel test --config=ci --config=lint --test_output=all //...
+  else
+    failed=$((failed + 1))
+    say "FAILED:"
+    failures_in "$logs/bazel.log" | sed 's/^/    /' >&2
   fi
 
   check "cargo fmt" cargo fmt --all --check
@@ -48,7 +55,6 @@ check() {
   local status=0
   logged "$@" || status=$?
   if [ "$status" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-  return "$status"
 }
 
 # cases TITLE COMMAND…: counts the test cases that the command tells of. A failure that is no case's, such as a build's, is one.
