@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
-use crate::collectors::{self, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
+use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::delivery::Delivery;
@@ -33,6 +33,8 @@ const RETRY: RetrySettings = RetrySettings {
     max: Duration::from_secs(5),
     rejected: Duration::from_secs(30),
 };
+/// Time that the host has, before the first sample, to give what is slow to read.
+const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
 /// Time that calls under way have to end once everything else has.
 const CONTROL_GRACE: Duration = Duration::from_secs(1);
 
@@ -84,9 +86,12 @@ impl Service {
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
         let address = config.control.listen;
         let listener = TcpListener::bind(address).await.map_err(|error| TelemetryError::bind(address, error))?;
+        let mut cpu = collectors::cpu();
+        // The first sample has all its values where the host gives them soon.
+        let _ = timeout(FIRST_READING_LIMIT, cpu.refresh_slow_readings()).await;
         Ok(Self::new(Parts {
             listener,
-            collectors: vec![Box::new(collectors::cpu())],
+            collectors: vec![Box::new(cpu)],
             metadata: metadata(&HostIdentity::read(&HostRoot::default(), &Sysinfo::new()), config),
             interval: config.collection.interval,
             outbox_max_bytes: config.outbox.max_bytes,
