@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use thiserror::Error;
 
 /// The first second that a canonical timestamp can name: 0001-01-01T00:00:00Z.
 const MIN_TIMESTAMP_SECONDS: i64 = -62_135_596_800;
@@ -58,9 +59,17 @@ impl Duration {
     }
 }
 
+/// A time or a span that the other type cannot express.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("out of range")]
+pub struct OutOfRange;
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with 0, 3, 6 or 9 digits of a second, as canonical JSON has it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_canonical() {
+            return fmt::Debug::fmt(self, formatter);
+        }
         prost_types::Timestamp { seconds: self.seconds, nanos: self.nanos }.fmt(formatter)
     }
 }
@@ -68,25 +77,28 @@ impl fmt::Display for Timestamp {
 impl fmt::Display for Duration {
     /// Seconds with 0, 3, 6 or 9 digits and an `s`, as canonical JSON has it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_canonical() {
+            return fmt::Debug::fmt(self, formatter);
+        }
         prost_types::Duration { seconds: self.seconds, nanos: self.nanos }.fmt(formatter)
     }
 }
 
 impl FromStr for Timestamp {
-    type Err = prost_types::TimestampError;
+    type Err = OutOfRange;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let prost_types::Timestamp { seconds, nanos } = text.parse()?;
-        Ok(Self { seconds, nanos })
+        let prost_types::Timestamp { seconds, nanos } = text.parse().map_err(|_| OutOfRange)?;
+        Some(Self { seconds, nanos }).filter(Self::is_canonical).ok_or(OutOfRange)
     }
 }
 
 impl FromStr for Duration {
-    type Err = prost_types::DurationError;
+    type Err = OutOfRange;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let prost_types::Duration { seconds, nanos } = text.parse()?;
-        Ok(Self { seconds, nanos })
+        let prost_types::Duration { seconds, nanos } = text.parse().map_err(|_| OutOfRange)?;
+        Some(Self { seconds, nanos }).filter(Self::is_canonical).ok_or(OutOfRange)
     }
 }
 
@@ -98,27 +110,33 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl TryFrom<Timestamp> for SystemTime {
-    type Error = prost_types::TimestampError;
+    type Error = OutOfRange;
 
-    fn try_from(Timestamp { seconds, nanos }: Timestamp) -> Result<Self, Self::Error> {
-        prost_types::Timestamp { seconds, nanos }.try_into()
+    fn try_from(timestamp: Timestamp) -> Result<Self, Self::Error> {
+        let Timestamp { seconds, nanos } = Some(timestamp).filter(Timestamp::is_canonical).ok_or(OutOfRange)?;
+        prost_types::Timestamp { seconds, nanos }.try_into().map_err(|_| OutOfRange)
     }
 }
 
-impl TryFrom<std::time::Duration> for Duration {
-    type Error = prost_types::DurationError;
-
-    fn try_from(span: std::time::Duration) -> Result<Self, Self::Error> {
-        let prost_types::Duration { seconds, nanos } = span.try_into()?;
-        Ok(Self { seconds, nanos })
+impl From<std::time::Duration> for Duration {
+    /// Spans beyond 10 000 years become the longest that there is.
+    fn from(span: std::time::Duration) -> Self {
+        match i64::try_from(span.as_secs()) {
+            Ok(seconds) if seconds < MAX_DURATION_SECONDS => Self { seconds, nanos: span.subsec_nanos().cast_signed() },
+            _ => Self { seconds: MAX_DURATION_SECONDS, nanos: 0 },
+        }
     }
 }
 
 impl TryFrom<Duration> for std::time::Duration {
-    type Error = prost_types::DurationError;
+    type Error = OutOfRange;
 
-    fn try_from(Duration { seconds, nanos }: Duration) -> Result<Self, Self::Error> {
-        prost_types::Duration { seconds, nanos }.try_into()
+    /// Negative spans are out of range.
+    fn try_from(span: Duration) -> Result<Self, Self::Error> {
+        let Duration { seconds, nanos } = Some(span).filter(Duration::is_canonical).ok_or(OutOfRange)?;
+        let seconds = u64::try_from(seconds).map_err(|_| OutOfRange)?;
+        let nanos = u32::try_from(nanos).map_err(|_| OutOfRange)?;
+        Ok(Self::new(seconds, nanos))
     }
 }
 
@@ -145,10 +163,7 @@ macro_rules! serde_as_canonical_text {
                     }
 
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                        text.parse::<$canonical>()
-                            .ok()
-                            .filter(<$canonical>::is_canonical)
-                            .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                        text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
                     }
                 }
                 deserializer.deserialize_str(Text)
@@ -213,5 +228,23 @@ mod tests {
         for text in ["", "1", "s", "NaNs"] {
             assert!(serde_json::from_str::<Duration>(&format!("\"{text}\"")).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_standard_library_cannot_express_is_refused_without_panicking() {
+        for duration in [
+            Duration { seconds: i64::MIN, nanos: 0 },
+            Duration { seconds: -1, nanos: 0 },
+            Duration { seconds: -1, nanos: i32::MAX },
+            Duration { seconds: 0, nanos: -1 },
+            Duration { seconds: i64::MAX, nanos: i32::MAX },
+        ] {
+            assert_eq!(std::time::Duration::try_from(duration), Err(OutOfRange), "{duration}");
+        }
+        assert_eq!(SystemTime::try_from(Timestamp { seconds: i64::MIN, nanos: i32::MIN }), Err(OutOfRange));
+        let longest = Duration::from(std::time::Duration::MAX);
+        assert!(longest.is_canonical(), "{longest}");
+        let span = std::time::Duration::new(3, 5);
+        assert_eq!(std::time::Duration::try_from(Duration::from(span)), Ok(span));
     }
 }

@@ -37,9 +37,9 @@ fn sample_of(cpu: CpuMetrics) -> TelemetryData {
     let metadata = TelemetryMetadata {
         hostname: "bench".to_owned(),
         collector_version: telemetry_collector::version().to_owned(),
-        interval: Duration::from_secs(1).try_into().ok(),
+        interval: Some(Duration::from_secs(1).into()),
         scheduled_at: Some(SystemTime::now().into()),
-        collection_duration: Duration::ZERO.try_into().ok(),
+        collection_duration: Some(Duration::ZERO.into()),
         ..TelemetryMetadata::default()
     };
     TelemetryData::new(metadata, cpu)

@@ -6,6 +6,7 @@
 mod describe;
 mod parse;
 mod reader;
+mod secret;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use describe::{environment_help, markdown_reference};
 use reader::{Found, Reader};
+pub use secret::Secret;
 
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
@@ -52,8 +54,8 @@ pub struct CollectionConfig {
 /// Where messages go.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// Server, database and login. A secret: never show it as it is.
-    pub url: String,
+    /// Server, database and login.
+    pub url: Secret,
     /// The list that serves as queue.
     pub key: String,
     /// Messages the list may hold before the oldest go; 0 = no cap.

@@ -1,26 +1,33 @@
 //! The control API over gRPC: reads and steers the running collector through handles, and knows nothing else of it.
 
+use std::io;
 use std::time::Duration;
 
+use futures_util::stream::{self, Stream};
 use telemetry_proto::v1::control_service_server::{ControlService, ControlServiceServer};
 use telemetry_proto::v1::{
     FILE_DESCRIPTOR_SET, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse, HealthStatus,
     SetIntervalRequest, SetIntervalResponse,
 };
-use telemetry_proto::well_known;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
 
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
-use crate::health::{ComponentState, HealthReader, HealthReporter};
+use crate::health::{Component, ComponentState, HealthReader, HealthReporter};
 use crate::interval::Interval;
 use crate::sampler::{SamplerHandle, SnapshotReader};
 
+/// Name under which `grpc.health.v1` knows the process.
+const WHOLE: &str = "";
+/// Calls under way on one connection.
+const MAX_CALLS_PER_CONNECTION: u32 = 64;
+/// Time until a connection is taken again after one could not be.
+const ACCEPT_RETRY_PERIOD: Duration = Duration::from_millis(100);
 /// Longest time that a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a silent connection is asked whether it is still there.
@@ -52,8 +59,8 @@ impl ControlService for Control {
             .snapshots
             .latest()
             .ok_or_else(|| TelemetryError::collection("a snapshot", "no sample has been taken yet"))?;
-        let age = wire_duration("age", snapshot.age())?;
-        Ok(Response::new(GetSnapshotResponse { message: Some((*snapshot.message).clone()), age: Some(age) }))
+        let message = Some((*snapshot.message).clone());
+        Ok(Response::new(GetSnapshotResponse { message, age: Some(snapshot.age().into()) }))
     }
 
     async fn set_interval(
@@ -67,8 +74,8 @@ impl ControlService for Control {
         let interval = Interval::try_from(wanted)?;
         let previous = self.sampler.set_interval(interval);
         Ok(Response::new(SetIntervalResponse {
-            previous_interval: Some(wire_duration("interval", previous.as_duration())?),
-            interval: Some(wire_duration("interval", interval.as_duration())?),
+            previous_interval: Some(previous.as_duration().into()),
+            interval: Some(interval.as_duration().into()),
         }))
     }
 
@@ -80,7 +87,7 @@ impl ControlService for Control {
 /// Serves `control`, `grpc.health.v1` and reflection on `listener` until `shutdown`, then finishes the calls under way.
 ///
 /// # Errors
-/// [`System`](TelemetryError::System) when the listener fails.
+/// [`System`](TelemetryError::System) when the server fails.
 pub async fn serve(
     listener: TcpListener,
     control: Control,
@@ -90,24 +97,46 @@ pub async fn serve(
     if let Ok(address) = listener.local_addr() {
         events::control_listening(address);
     }
-    let (health_reporter, health_service) = tonic_health::server::health_reporter();
-    let mirror = mirror_health(control.health.clone(), health_reporter);
+    reporter.serving();
+    let (grpc_health, health_service) = tonic_health::server::health_reporter();
+    let mirror = mirror_health(control.health.clone(), grpc_health, shutdown.clone());
     let server = Server::builder()
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
+        .max_concurrent_streams(Some(MAX_CALLS_PER_CONNECTION))
         .add_service(ControlServiceServer::new(control))
         .add_service(health_service)
         .add_service(reflection().build_v1().map_err(unusable_descriptors)?)
         .add_service(reflection().build_v1alpha().map_err(unusable_descriptors)?)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown.cancelled());
-    reporter.serving();
+        .serve_with_incoming_shutdown(accepted(listener, reporter), shutdown.cancelled());
+    let (served, ()) = tokio::join!(async { server.await.inspect_err(|_| shutdown.cancel()) }, mirror);
+    served.map_err(|error| TelemetryError::system("serve the control API", io::Error::other(error)))
+}
 
-    tokio::select! {
-        served = server => served.map_err(|error| {
-            TelemetryError::system("serve the control API", std::io::Error::other(error))
-        }),
-        () = mirror => Ok(()),
-    }
+/// The connections of `listener`. When none can be taken, mostly for want of file descriptors, it is told once and tried
+/// again at a pace that costs nothing.
+fn accepted(listener: TcpListener, reporter: HealthReporter) -> impl Stream<Item = io::Result<TcpStream>> {
+    stream::unfold((listener, reporter), async |(listener, reporter)| {
+        let mut failing = false;
+        loop {
+            match listener.accept().await.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
+                Ok(stream) => {
+                    if failing {
+                        reporter.serving();
+                    }
+                    return Some((Ok(stream), (listener, reporter)));
+                }
+                Err(error) => {
+                    let error = TelemetryError::system("take a connection to the control API", error);
+                    if !std::mem::replace(&mut failing, true) {
+                        events::accept_failed(&error);
+                    }
+                    reporter.failing(HealthStatus::Degraded, &error);
+                    sleep(ACCEPT_RETRY_PERIOD).await;
+                }
+            }
+        }
+    })
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -120,20 +149,30 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 }
 
 fn unusable_descriptors(error: tonic_reflection::server::Error) -> TelemetryError {
-    TelemetryError::system("describe the control API", std::io::Error::other(error))
+    TelemetryError::system("describe the control API", io::Error::other(error))
 }
 
-/// Keeps `grpc.health.v1` as the board is; ends only with the collector.
-async fn mirror_health(mut health: HealthReader, reporter: tonic_health::server::HealthReporter) {
+/// Keeps `grpc.health.v1` as the board is until `shutdown`, then ends the streams of those who watch it.
+async fn mirror_health(
+    mut health: HealthReader,
+    grpc_health: tonic_health::server::HealthReporter,
+    shutdown: CancellationToken,
+) {
     loop {
         let whole = if health.is_live() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        reporter.set_service_status("", whole).await;
+        grpc_health.set_service_status(WHOLE, whole).await;
         for state in health.states() {
-            reporter.set_service_status(state.component.name(), serving_status(&state)).await;
+            grpc_health.set_service_status(state.component.name(), serving_status(&state)).await;
         }
-        if !health.changed().await {
-            return;
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            true = health.changed() => {}
         }
+    }
+    let mut grpc_health = grpc_health;
+    for service in Component::ALL.map(Component::name).into_iter().chain([WHOLE]) {
+        grpc_health.clear_service_status(service).await;
     }
 }
 
@@ -142,8 +181,4 @@ fn serving_status(state: &ComponentState) -> ServingStatus {
         HealthStatus::Serving | HealthStatus::Degraded => ServingStatus::Serving,
         HealthStatus::Starting | HealthStatus::NotServing | HealthStatus::Unspecified => ServingStatus::NotServing,
     }
-}
-
-fn wire_duration(what: &str, span: Duration) -> TelemetryResult<well_known::Duration> {
-    span.try_into().map_err(|error: prost_types::DurationError| TelemetryError::collection(what, error))
 }

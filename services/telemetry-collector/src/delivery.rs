@@ -14,10 +14,15 @@ use crate::errors::TelemetryError;
 use crate::events;
 use crate::health::HealthReporter;
 use crate::outbox::{Batch, Outbox};
-use crate::publishers::{Backoff, TelemetryPublisher};
+use crate::publishers::{Acknowledgement, Backoff, TelemetryPublisher};
 
 /// Time between two log lines of one outage.
 const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time without a message after which the destination is asked whether it is there.
+const HEALTH_CHECK_PERIOD: Duration = Duration::from_secs(10);
+/// Longest wait between two attempts once the outbox is closed: little time is left.
+const LAST_ATTEMPTS_PERIOD: Duration = Duration::from_millis(200);
 
 /// Carries messages from an outbox to a publisher.
 pub struct Delivery {
@@ -25,6 +30,8 @@ pub struct Delivery {
     publisher: Arc<dyn TelemetryPublisher>,
     backoff: Backoff,
     health: HealthReporter,
+    /// Messages that the destination trimmed, while it does.
+    trimmed: Option<u64>,
 }
 
 /// A time in which messages cannot be delivered.
@@ -42,13 +49,27 @@ impl Delivery {
         backoff: Backoff,
         health: HealthReporter,
     ) -> Self {
-        Self { outbox, publisher, backoff, health }
+        Self { outbox, publisher, backoff, health, trimmed: None }
     }
 
     /// Delivers until the outbox is closed and empty.
     pub async fn run(mut self) {
-        while let Some(batch) = self.outbox.next_batch().await {
-            self.deliver(batch).await;
+        loop {
+            tokio::select! {
+                biased;
+                batch = self.outbox.next_batch() => match batch {
+                    Some(batch) => self.deliver(batch).await,
+                    None => return,
+                },
+                () = sleep(HEALTH_CHECK_PERIOD) => self.check_health().await,
+            }
+        }
+    }
+
+    async fn check_health(&self) {
+        match self.publisher.health_check().await {
+            Ok(()) => self.health.serving(),
+            Err(error) => self.health.failing(status_for(&error), &error),
         }
     }
 
@@ -69,6 +90,7 @@ impl Delivery {
                     self.outbox.acknowledge(batch);
                     self.backoff.reset();
                     self.health.serving();
+                    self.watch_cap(acknowledgement);
                     events::delivered(count, acknowledgement, self.outbox.status());
                     return;
                 }
@@ -82,8 +104,7 @@ impl Delivery {
 
     fn note_failure(&self, outage: &mut Option<Outage>, error: &TelemetryError) {
         events::publish_failed(error);
-        let status = if error.is_retryable() { HealthStatus::Degraded } else { HealthStatus::NotServing };
-        self.health.failing(status, error);
+        self.health.failing(status_for(error), error);
 
         let now = Instant::now();
         match outage {
@@ -99,18 +120,39 @@ impl Delivery {
         }
     }
 
-    /// Waits as long as the backoff says; a stop, which leaves little time, cuts a long wait short once.
+    /// Says when the cap of the queue begins to cost messages, and when that ends.
+    fn watch_cap(&mut self, acknowledgement: Acknowledgement) {
+        match (self.trimmed, acknowledgement.trimmed) {
+            (None, 0) => {}
+            (None, first) => {
+                events::trimming_began(acknowledgement.queue_length);
+                self.trimmed = Some(first);
+            }
+            (Some(trimmed), 0) => {
+                events::trimming_ended(trimmed);
+                self.trimmed = None;
+            }
+            (Some(trimmed), more) => self.trimmed = Some(trimmed + more),
+        }
+    }
+
+    /// Waits as long as the backoff says; a stop cuts the wait short, and those that follow.
     async fn wait_before_next_attempt(&mut self, error: &TelemetryError) {
-        let delay = sleep(self.backoff.next_delay(error));
+        let delay = self.backoff.next_delay(error);
         if self.outbox.is_closed() {
-            delay.await;
+            sleep(delay.min(LAST_ATTEMPTS_PERIOD)).await;
             return;
         }
         tokio::select! {
-            () = delay => {}
-            () = self.outbox.closed() => self.backoff.reset(),
+            () = sleep(delay) => {}
+            () = self.outbox.closed() => {}
         }
     }
+}
+
+/// What an error of the destination says of it.
+fn status_for(error: &TelemetryError) -> HealthStatus {
+    if error.is_retryable() { HealthStatus::Degraded } else { HealthStatus::NotServing }
 }
 
 #[cfg(test)]

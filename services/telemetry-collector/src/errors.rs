@@ -36,6 +36,15 @@ pub enum TelemetryError {
         #[source]
         source: io::Error,
     },
+    /// The address of the control API cannot be listened on.
+    #[error("cannot listen on {address} (TELEMETRY_CONTROL__LISTEN)")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
     /// The host did not give up a metric.
     #[error("cannot collect {metric}")]
     Collection {
@@ -98,12 +107,6 @@ impl TelemetryError {
         Self::System { operation: operation.into(), source }
     }
 
-    /// The address cannot be listened on.
-    #[must_use]
-    pub fn bind(address: SocketAddr, source: io::Error) -> Self {
-        Self::system(format!("listen on {address} (TELEMETRY_CONTROL__LISTEN)"), source)
-    }
-
     /// The host did not give up `metric`.
     pub fn collection(metric: impl Into<String>, source: impl Into<Cause>) -> Self {
         Self::Collection { metric: metric.into(), source: source.into() }
@@ -131,7 +134,7 @@ impl TelemetryError {
             }
             Self::Collection { .. } => true,
             Self::Publishing { kind, .. } => kind.is_retryable(),
-            Self::Configuration(_) => false,
+            Self::Bind { .. } | Self::Configuration(_) => false,
         }
     }
 
@@ -140,13 +143,8 @@ impl TelemetryError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) => EXIT_CONFIG,
-            Self::System { source, .. } => match source.kind() {
-                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied => {
-                    EXIT_UNAVAILABLE
-                }
-                _ => EXIT_SOFTWARE,
-            },
-            Self::Collection { .. } | Self::Publishing { .. } => EXIT_SOFTWARE,
+            Self::Bind { .. } => EXIT_UNAVAILABLE,
+            Self::System { .. } | Self::Collection { .. } | Self::Publishing { .. } => EXIT_SOFTWARE,
         }
     }
 }
@@ -183,7 +181,7 @@ impl From<InvalidMessage> for TelemetryError {
 impl From<TelemetryError> for tonic::Status {
     fn from(error: TelemetryError) -> Self {
         let code = match &error {
-            TelemetryError::System { .. } => tonic::Code::Internal,
+            TelemetryError::System { .. } | TelemetryError::Bind { .. } => tonic::Code::Internal,
             TelemetryError::Collection { .. } | TelemetryError::Publishing { .. } => tonic::Code::Unavailable,
             TelemetryError::Configuration(_) => tonic::Code::InvalidArgument,
         };
@@ -252,8 +250,10 @@ mod tests {
 
     #[test]
     fn every_class_has_its_status_and_exit_code() {
-        let in_use =
-            TelemetryError::bind(SocketAddr::from(([127, 0, 0, 1], 50051)), io::Error::from(io::ErrorKind::AddrInUse));
+        let in_use = TelemetryError::Bind {
+            address: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            source: io::Error::from(io::ErrorKind::AddrInUse),
+        };
         assert_eq!(in_use.exit_code(), 69);
         assert_eq!(tonic::Status::from(in_use).code(), tonic::Code::Internal);
 

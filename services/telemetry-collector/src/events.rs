@@ -66,6 +66,10 @@ pub(crate) fn control_listening(address: SocketAddr) {
     info!(%address, "control API listening");
 }
 
+pub(crate) fn accept_failed(failure: &TelemetryError) {
+    error!(error = report(failure), "connections to the control API cannot be taken; trying again");
+}
+
 pub(crate) fn sampled(group: &'static str, sequence: u64, took: Duration, outbox: OutboxStatus) {
     debug!(group, sequence, took = %format_duration(took), "sample taken");
     let group = [KeyValue::new("group", group)];
@@ -101,9 +105,17 @@ pub(crate) fn message_invalid(sequence: u64, failure: &TelemetryError) {
     error!(sequence, error = report(failure), "message breaks the schema; a gap record will name it");
 }
 
-pub(crate) fn messages_lost(count: u64, outbox: OutboxStatus) {
+pub(crate) fn messages_lost(count: u64, first: bool, outbox: OutboxStatus) {
     INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", "outbox_full")]);
-    debug!(count, lost = outbox.lost, "outbox full; the oldest messages are given up and a gap record will name them");
+    if first {
+        warn!(
+            kept = outbox.messages,
+            kept_bytes = outbox.bytes,
+            "outbox full; the oldest messages are given up, a gap record will name them"
+        );
+    } else {
+        debug!(count, lost = outbox.lost, "outbox full; more of the oldest messages are given up");
+    }
 }
 
 pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, outbox: OutboxStatus) {
@@ -112,6 +124,14 @@ pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, outbox: 
     INSTRUMENTS.messages_trimmed.add(acknowledgement.trimmed, &[]);
     INSTRUMENTS.queue_length.record(acknowledgement.queue_length, &[]);
     record_outbox(outbox);
+}
+
+pub(crate) fn trimming_began(queue_length: u64) {
+    warn!(queue_length, "the queue is at its cap; consumers are too slow and its oldest messages are trimmed");
+}
+
+pub(crate) fn trimming_ended(trimmed: u64) {
+    info!(trimmed, "the queue is below its cap again");
 }
 
 pub(crate) fn publish_failed(failure: &TelemetryError) {
@@ -154,10 +174,11 @@ pub(crate) fn stopping(grace: Duration, outbox: OutboxStatus) {
 }
 
 pub(crate) fn stopped(outbox: OutboxStatus) {
-    if outbox.messages == 0 {
-        info!("stopped; every message was delivered");
-    } else {
-        warn!(undelivered = outbox.messages, "stopped; the grace time ended before every message was delivered");
+    let OutboxStatus { messages: undelivered, lost, untold, .. } = outbox;
+    match (undelivered, lost, untold) {
+        (0, 0, _) => info!("stopped; every message was delivered"),
+        (0, _, 0) => warn!(lost, "stopped; every message was delivered but those that gap records name"),
+        _ => warn!(undelivered, lost, untold, "stopped; the grace time ended before every message was delivered"),
     }
 }
 

@@ -106,6 +106,11 @@ impl HealthReporter {
         self.update(status, Some(report(error)));
     }
 
+    /// The part has ended, as it was told to.
+    pub fn stopped(&self) {
+        self.update(HealthStatus::NotServing, None);
+    }
+
     fn update(&self, status: HealthStatus, error: Option<String>) {
         self.board.states.send_if_modified(|states| {
             let Some(state) = states.iter_mut().find(|state| state.component == self.component) else { return false };

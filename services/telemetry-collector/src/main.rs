@@ -1,5 +1,6 @@
 //! The collector's process: settings, logs, signals; everything else is [`telemetry_collector::Service`].
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,8 +38,8 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> TelemetryResult<()> {
     let config = Config::from_env()?;
     if cli.print_config {
-        print!("{}", config.print());
-        return Ok(());
+        let printed = io::stdout().write_all(config.print().as_bytes());
+        return printed.map_err(|error| TelemetryError::system("print the settings", error));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -2,7 +2,8 @@
 //!
 //! The outbox gives every message its number, since it is what answers for each of them: a number is either
 //! acknowledged by the destination, or named in a gap record. Messages wait in memory, bounded in bytes; when there is no
-//! room, the oldest go. They leave in order, in batches, and a batch is kept until it is acknowledged.
+//! room, the oldest go, but never the newest, nor those on their way. They leave in order, in batches, and a batch is kept
+//! until it is acknowledged.
 
 mod gaps;
 mod stamper;
@@ -24,8 +25,10 @@ use crate::publishers::EncodedMessage;
 const ENTRY_OVERHEAD_BYTES: usize = size_of::<Entry>();
 /// Most messages in a batch: beyond it a round trip is no longer what costs.
 const BATCH_MAX_MESSAGES: usize = 128;
-/// Most JSON in a batch, but for its first message: one round trip stays well within its time limit.
-const BATCH_MAX_BYTES: usize = 1 << 20;
+/// Most memory of a batch, but for its first message: on a slow link, too, a round trip ends within its time limit.
+const BATCH_MAX_BYTES: usize = 256 << 10;
+/// The share of the outbox that a batch may take, so that an outage does not keep the oldest alone.
+const BATCH_MAX_SHARE: usize = 4;
 
 /// Keeps messages until they are acknowledged. A clone is the same outbox.
 #[derive(Debug, Clone)]
@@ -36,8 +39,8 @@ pub struct Outbox {
 /// Messages on their way, the oldest first.
 #[derive(Debug)]
 pub struct Batch {
-    entries: Vec<Entry>,
     messages: Vec<EncodedMessage>,
+    bytes: usize,
 }
 
 /// What the outbox holds.
@@ -47,23 +50,25 @@ pub struct OutboxStatus {
     pub messages: usize,
     /// Memory they take.
     pub bytes: usize,
-    /// Messages given up since the start.
+    /// Numbers without a message since the start: given up, or never valid.
     pub lost: u64,
+    /// Those of them that no gap record names yet.
+    pub untold: u64,
 }
 
 #[derive(Debug)]
 struct Shared {
-    max_bytes: usize,
     ledger: Mutex<Ledger>,
     changed: Notify,
 }
 
 #[derive(Debug)]
 struct Ledger {
+    max_bytes: usize,
     stamper: Stamper,
     waiting: VecDeque<Entry>,
     status: OutboxStatus,
-    /// Numbers that are lost and that no gap record in the outbox names.
+    /// Numbers that are lost and that no gap record names.
     untold: Gaps,
     closed: bool,
 }
@@ -76,17 +81,18 @@ struct Entry {
 }
 
 impl Outbox {
-    /// An empty outbox that holds at most `max_bytes` and numbers messages by `stamper`.
+    /// An empty outbox that holds at most `max_bytes`, or one message, and numbers messages by `stamper`.
     #[must_use]
     pub fn new(max_bytes: usize, stamper: Stamper) -> Self {
         let ledger = Ledger {
+            max_bytes,
             stamper,
             waiting: VecDeque::new(),
             status: OutboxStatus::default(),
             untold: Gaps::default(),
             closed: false,
         };
-        Self { shared: Arc::new(Shared { max_bytes, ledger: Mutex::new(ledger), changed: Notify::new() }) }
+        Self { shared: Arc::new(Shared { ledger: Mutex::new(ledger), changed: Notify::new() }) }
     }
 
     /// Makes a message of `data` and takes it in, at the cost of the oldest ones if there is no room.
@@ -94,7 +100,7 @@ impl Outbox {
     /// # Errors
     /// When the sample breaks the schema. Its number is then named in a gap record.
     pub fn append(&self, data: TelemetryData) -> TelemetryResult<TelemetryMessage> {
-        let appended = self.ledger().append(data.into(), self.shared.max_bytes);
+        let appended = self.ledger().append(data.into());
         self.shared.changed.notify_waiters();
         appended
     }
@@ -122,8 +128,8 @@ impl Outbox {
     /// somebody listens.
     pub fn acknowledge(&self, batch: Batch) {
         let mut ledger = self.ledger();
-        ledger.release(&batch.entries);
-        ledger.tell_of_gaps(self.shared.max_bytes);
+        ledger.release(batch.messages.len(), batch.bytes);
+        ledger.tell_of_losses();
     }
 
     /// Says that nothing more will be appended.
@@ -169,66 +175,76 @@ impl Batch {
 }
 
 impl Ledger {
-    fn append(&mut self, payload: Payload, max_bytes: usize) -> TelemetryResult<TelemetryMessage> {
+    fn append(&mut self, payload: Payload) -> TelemetryResult<TelemetryMessage> {
         let message = self.stamper.stamp(payload);
         let encoded = EncodedMessage::encode(&message).inspect_err(|error| {
-            self.lose(message.sequence, GapReason::Invalid);
+            self.untold.add(message.sequence..=message.sequence, GapReason::Invalid);
+            self.status.lost += 1;
+            self.status.untold += 1;
             events::message_invalid(message.sequence, error);
         })?;
         let tells = match &message.payload {
             Some(Payload::Gap(gap)) => Some(Box::new(gap.clone())),
             _ => None,
         };
+        let is_gap_record = tells.is_some();
         let entry = Entry { message: encoded, tells };
         self.status.messages += 1;
         self.status.bytes += entry.bytes();
         self.waiting.push_back(entry);
-        self.make_room(max_bytes);
+        // A gap record is small, and if it cost a message it would need another one.
+        if !is_gap_record {
+            self.make_room();
+        }
         Ok(message)
     }
 
-    fn make_room(&mut self, max_bytes: usize) {
+    fn make_room(&mut self) {
         let lost_before = self.status.lost;
-        while self.status.bytes > max_bytes {
+        let first_of_these = self.status.untold == 0;
+        while self.status.bytes > self.max_bytes && self.waiting.len() > 1 {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            self.release(std::slice::from_ref(&oldest));
-            self.lose(oldest.message.sequence, GapReason::OutboxFull);
+            self.release(1, oldest.bytes());
+            self.untold.add(oldest.message.sequence..=oldest.message.sequence, GapReason::OutboxFull);
+            self.status.lost += 1;
+            self.status.untold += 1;
             if let Some(gap) = oldest.tells {
+                self.status.untold += gap.count;
                 self.untold.add_record(&gap);
             }
         }
         if self.status.lost > lost_before {
-            events::messages_lost(self.status.lost - lost_before, self.status);
+            events::messages_lost(self.status.lost - lost_before, first_of_these, self.status);
         }
     }
 
-    fn lose(&mut self, sequence: u64, reason: GapReason) {
-        self.untold.add(sequence..=sequence, reason);
-        self.status.lost += 1;
-    }
-
-    fn tell_of_gaps(&mut self, max_bytes: usize) {
+    fn tell_of_losses(&mut self) {
+        self.status.untold = 0;
         for gap in self.untold.take() {
-            // An invalid gap record cannot be: it is made of ascending ranges that are not empty.
-            let _ = self.append(gap.into(), max_bytes);
+            // It cannot be invalid: it is made of ascending ranges that are not empty.
+            let _ = self.append(gap.into());
         }
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
-        let mut bytes = 0;
-        let fitting = self.waiting.iter().take(BATCH_MAX_MESSAGES).take_while(|entry| {
-            bytes += entry.message.json.len();
-            bytes <= BATCH_MAX_BYTES
-        });
-        let count = fitting.count().max(1).min(self.waiting.len());
-        let entries: Vec<_> = self.waiting.drain(..count).collect();
-        let messages: Vec<_> = entries.iter().map(|entry| entry.message.clone()).collect();
-        (!entries.is_empty()).then_some(Batch { entries, messages })
+        if self.waiting.is_empty() {
+            self.tell_of_losses();
+        }
+        let max_bytes = BATCH_MAX_BYTES.min(self.max_bytes / BATCH_MAX_SHARE);
+        let mut batch = Batch { messages: Vec::new(), bytes: 0 };
+        while let Some(entry) = self.waiting.pop_front_if(|next| {
+            let fits = batch.messages.len() < BATCH_MAX_MESSAGES && batch.bytes + next.bytes() <= max_bytes;
+            fits || batch.messages.is_empty()
+        }) {
+            batch.bytes += entry.bytes();
+            batch.messages.push(entry.message);
+        }
+        (!batch.messages.is_empty()).then_some(batch)
     }
 
-    fn release(&mut self, entries: &[Entry]) {
-        self.status.messages -= entries.len();
-        self.status.bytes -= entries.iter().map(Entry::bytes).sum::<usize>();
+    fn release(&mut self, messages: usize, bytes: usize) {
+        self.status.messages -= messages;
+        self.status.bytes -= bytes;
     }
 }
 

@@ -18,7 +18,7 @@ use schedule::Schedule;
 
 use crate::clock::WallClock;
 use crate::collectors::TelemetryCollector;
-use crate::errors::{TelemetryError, TelemetryResult};
+use crate::errors::TelemetryResult;
 use crate::events;
 use crate::health::HealthReporter;
 use crate::interval::Interval;
@@ -132,6 +132,7 @@ impl Sampler {
     }
 
     async fn tick(&mut self, tick: Tick) {
+        let mut failure = None;
         for group in &mut self.groups {
             let name = group.collector.name();
             let begun = Instant::now();
@@ -142,14 +143,17 @@ impl Sampler {
                     if std::mem::take(&mut group.failing) {
                         events::collection_recovered(name);
                     }
-                    self.health.serving();
                 }
                 Err(error) => {
                     let first = !std::mem::replace(&mut group.failing, true);
                     events::collection_failed(name, &error, first);
-                    self.health.failing(HealthStatus::NotServing, &error);
+                    failure = Some(error);
                 }
             }
+        }
+        match failure {
+            None => self.health.serving(),
+            Some(error) => self.health.failing(HealthStatus::NotServing, &error),
         }
     }
 }
@@ -163,9 +167,9 @@ impl Recorder {
         took: Duration,
     ) -> TelemetryResult<()> {
         let metadata = TelemetryMetadata {
-            interval: Some(wire_duration(tick.interval)?),
+            interval: Some(tick.interval.into()),
             scheduled_at: Some(tick.scheduled_at.into()),
-            collection_duration: Some(wire_duration(took)?),
+            collection_duration: Some(took.into()),
             ..self.metadata.clone()
         };
         let message = self.outbox.append(TelemetryData::new(metadata, metrics))?;
@@ -199,10 +203,6 @@ impl Snapshot {
     pub fn age(&self) -> Duration {
         self.taken.elapsed()
     }
-}
-
-fn wire_duration(span: Duration) -> TelemetryResult<telemetry_proto::well_known::Duration> {
-    span.try_into().map_err(|error| TelemetryError::collection("the duration of a sample", error))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::WallClock;
@@ -78,14 +78,14 @@ pub struct Service {
 
 impl Service {
     /// The service of this host, as `config` says. Binds the control API's address; Redis is not asked for anything,
-    /// so one that is down is no reason not to start.
+    /// so one that is down is no reason not to start. The host has half a second to give what is slow to read.
     ///
     /// # Errors
     /// [`System`](TelemetryError::System) when the address cannot be listened on,
     /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
         let address = config.control.listen;
-        let listener = TcpListener::bind(address).await.map_err(|error| TelemetryError::bind(address, error))?;
+        let listener = TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { address, source })?;
         let mut cpu = collectors::cpu();
         // The first sample has all its values where the host gives them soon.
         let _ = timeout(FIRST_READING_LIMIT, cpu.refresh_slow_readings()).await;
@@ -96,7 +96,7 @@ impl Service {
             interval: config.collection.interval,
             outbox_max_bytes: config.outbox.max_bytes,
             publisher: Arc::new(RedisQueue::connect_lazily(&RedisSettings {
-                url: config.redis.url.clone(),
+                url: config.redis.url.expose().to_owned(),
                 key: config.redis.key.clone(),
                 max_length: config.redis.max_length,
                 connect_timeout: REDIS_CONNECT_TIMEOUT,
@@ -147,7 +147,7 @@ impl Service {
             health.reporter(Component::Sink),
         );
 
-        let stop_sampling = shutdown.child_token();
+        let stop_sampling = CancellationToken::new();
         let stop_control = CancellationToken::new();
         let mut sampling = tokio::spawn(sampler.run(stop_sampling.clone()));
         let mut delivering = tokio::spawn(delivery.run());
@@ -164,22 +164,24 @@ impl Service {
             )),
         };
 
-        stop_sampling.cancel();
-        finish(sampling, grace).await;
         events::stopping(grace, outbox.status());
+        let deadline = Instant::now() + grace;
+        stop_sampling.cancel();
+        finish(sampling, deadline).await;
+        health.reporter(Component::Sampler).stopped();
         outbox.close();
-        finish(delivering, grace).await;
+        finish(delivering, deadline).await;
         events::stopped(outbox.status());
         publisher.close().await;
         stop_control.cancel();
-        finish(controlling, CONTROL_GRACE).await;
+        finish(controlling, Instant::now() + CONTROL_GRACE).await;
         outcome
     }
 }
 
-/// Waits for a task for at most `limit`, then ends it. One that has ended already is left alone.
-async fn finish<T>(mut task: JoinHandle<T>, limit: Duration) {
-    if !task.is_finished() && timeout(limit, &mut task).await.is_err() {
+/// Waits for a task until `deadline`, then ends it. One that has ended already is left alone.
+async fn finish<T>(mut task: JoinHandle<T>, deadline: Instant) {
+    if !task.is_finished() && timeout_at(deadline, &mut task).await.is_err() {
         task.abort();
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::collectors::TelemetryCollector;
 use crate::errors::{TelemetryError, TelemetryResult};
-use crate::models::{CpuMetrics, TelemetryData, TelemetryMetadata, TelemetryMetrics};
+use crate::models::{CoreMetrics, CpuMetrics, TelemetryData, TelemetryMetadata, TelemetryMetrics};
 
 /// What a sample says of a host that does not exist.
 pub(crate) fn metadata() -> TelemetryMetadata {
@@ -20,16 +20,16 @@ pub(crate) fn metadata() -> TelemetryMetadata {
 /// A small valid sample.
 pub(crate) fn sample() -> TelemetryData {
     let metadata = TelemetryMetadata {
-        interval: Duration::from_secs(1).try_into().ok(),
+        interval: Some(Duration::from_secs(1).into()),
         scheduled_at: Some(SystemTime::UNIX_EPOCH.into()),
-        collection_duration: Duration::ZERO.try_into().ok(),
+        collection_duration: Some(Duration::ZERO.into()),
         ..metadata()
     };
     TelemetryData::new(metadata, cpu())
 }
 
 pub(crate) fn cpu() -> CpuMetrics {
-    CpuMetrics { logical_count: 1, ..CpuMetrics::default() }
+    CpuMetrics::new(vec![CoreMetrics::new(0)])
 }
 
 /// A collector that does as it is told: each call runs `next`.

@@ -1,12 +1,13 @@
 //! What the collector says of itself: log lines on standard error, spans and metrics over OTLP.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -19,6 +20,7 @@ use support::collector::Collector;
 use support::eventually;
 use support::redis_server::RedisServer;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -143,7 +145,8 @@ async fn an_exporter_that_answers_nobody_holds_nothing_up() {
     .await;
     eventually("messages are queued", async || redis.command::<u64>(&["LLEN", "telemetry:queue"]).await > 3).await;
     collector.signal("TERM");
-    assert_eq!(collector.ended().await.code(), Some(0));
+    let ended = timeout(Duration::from_secs(40), collector.ended()).await.expect("it ends");
+    assert_eq!(ended.code(), Some(0));
 }
 
 #[tokio::test]

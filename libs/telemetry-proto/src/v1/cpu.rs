@@ -1,6 +1,14 @@
 //! Constructors of the processor metrics.
 
-use super::{CoreMetrics, CpuFrequencies, CpuStates, InvalidMessage, LoadAverages};
+use super::{CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, InvalidMessage, LoadAverages};
+
+impl CpuMetrics {
+    /// The metrics of these processors, ascending by `core_id`; what is known of them as a whole is for the caller to add.
+    #[must_use]
+    pub fn new(cores: Vec<CoreMetrics>) -> Self {
+        Self { logical_count: u32::try_from(cores.len()).unwrap_or(u32::MAX), cores, ..Self::default() }
+    }
+}
 
 impl LoadAverages {
     /// Run-queue averages over one, five and fifteen minutes.

@@ -25,7 +25,7 @@ fn stamp(sequence: u64) -> Stamp {
 }
 
 fn span(nanos: u64) -> Option<well_known::Duration> {
-    Some(Duration::from_nanos(nanos).try_into().unwrap())
+    Some(Duration::from_nanos(nanos).into())
 }
 
 /// Only what the schema asks of every sample.

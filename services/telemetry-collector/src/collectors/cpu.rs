@@ -221,15 +221,14 @@ fn compose(
     CpuMetrics {
         usage_percent,
         states,
-        logical_count: u32::try_from(cores.len()).unwrap_or(u32::MAX),
         physical_count,
         vendor: slow.map(|slow| slow.processor.vendor.clone()).unwrap_or_default(),
         model: slow.map(|slow| slow.processor.model.clone()).unwrap_or_default(),
-        cores,
         load_averages,
         frequencies,
         temperature_celsius,
         unavailable: unavailable.into_fields(),
+        ..CpuMetrics::new(cores)
     }
 }
 
@@ -244,12 +243,12 @@ fn compose_cores(
     let mut temperature_celsius = CoreField::new("temperature_celsius");
     let cores: Vec<_> = cores
         .map(|(core_id, usage)| CoreMetrics {
-            core_id,
             usage_percent: usage_percent.value(core_id, usage.percent),
             states: states.value(core_id, usage.states),
             frequency_mhz: frequency_mhz.value(core_id, slow.and_then(|slow| slow.frequencies.cores.get(core_id))),
             temperature_celsius: temperature_celsius
                 .value(core_id, slow.and_then(|slow| slow.temperatures.cores.get(core_id))),
+            ..CoreMetrics::new(core_id)
         })
         .collect();
     for field in [usage_percent, states, frequency_mhz, temperature_celsius] {

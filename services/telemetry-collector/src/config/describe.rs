@@ -1,5 +1,6 @@
 //! The variables in words: for `--help`, for `--print-config`, for docs/configuration.md.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use url::Url;
@@ -37,7 +38,8 @@ impl Config {
 }
 
 fn assignment(found: &Found) -> String {
-    let value = if found.variable.secret { mask_password(&found.value) } else { found.value.clone() };
+    let value = found.value.expose();
+    let value = if found.variable.secret { mask_password(value) } else { value.to_owned() };
     let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:,=@[]*+".contains(c));
     let quoted = if plain { value } else { format!("'{}'", value.replace('\'', r"'\''")) };
     format!("{}={quoted}", found.variable.name)
@@ -49,11 +51,13 @@ pub(super) fn mask_password(text: &str) -> String {
     if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
         return MASK.to_owned();
     }
-    if let Some(query) = url.query() {
-        let masked: Vec<_> =
-            query.split('&').map(|pair| if pair.starts_with("pass=") { "pass=***" } else { pair }).collect();
-        let masked = masked.join("&");
-        url.set_query(Some(&masked));
+    if url.query_pairs().any(|(name, _)| name == "pass") {
+        let masked = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+            let value = if name == "pass" { MASK.to_owned() } else { value.into_owned() };
+            (name.into_owned(), value)
+        };
+        let pairs: Vec<_> = url.query_pairs().map(masked).collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
     }
     url.to_string()
 }
@@ -75,7 +79,7 @@ pub fn environment_help() -> String {
         let _ = write!(text, "\n  {name}\n      {meaning}\n");
     }
     text.push_str(
-        "\nExit codes: 0 stopped by SIGTERM or SIGINT; 69 the address of the control API cannot be listened on; \
+        "\nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address of the control API cannot be listened on; \
          70 an error\nof the collector itself; 78 a setting is wrong.",
     );
     text

@@ -9,10 +9,10 @@ use bytesize::ByteSize;
 use redis::IntoConnectionInfo;
 use tracing_subscriber::EnvFilter;
 
-use super::LogFormat;
+use super::{LogFormat, Secret};
 use crate::interval::Interval;
 
-const OUTBOX_RANGE: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 40;
+const OUTBOX_RANGE: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
 const LONGEST_GRACE: Duration = Duration::from_secs(600);
 
 /// A text that is not what its variable may be.
@@ -45,9 +45,9 @@ pub(super) fn labels(text: &str) -> Parsed<BTreeMap<String, String>> {
     Ok(labels)
 }
 
-pub(super) fn redis_url(text: &str) -> Parsed<String> {
+pub(super) fn redis_url(text: &str) -> Parsed<Secret> {
     text.into_connection_info().map_err(|_| NotAllowed)?;
-    Ok(text.to_owned())
+    Ok(Secret::new(text))
 }
 
 pub(super) fn outbox_bytes(text: &str) -> Parsed<usize> {

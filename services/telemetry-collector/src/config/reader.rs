@@ -7,16 +7,16 @@ use std::fs;
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment};
 
-use super::OtelConfig;
 use super::parse::NotAllowed;
 use super::variables::{FILE_SUFFIX, PREFIX, VARIABLES, Variable};
+use super::{OtelConfig, Secret};
 use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
 
 /// A value and where it was found.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) variable: &'static Variable,
-    pub(super) value: String,
+    pub(super) value: Secret,
     pub(super) origin: Origin,
 }
 
@@ -87,7 +87,7 @@ impl Reader {
             });
         }
         let origin = self.origins.get(variable.name).copied().unwrap_or(Origin::Default);
-        self.found.push(Found { variable, value, origin });
+        self.found.push(Found { variable, value: Secret::new(value), origin });
         #[allow(clippy::expect_used, reason = "a start-up invariant, held by a test")]
         parsed.or_else(|_| parse(variable.default)).expect("every default is allowed")
     }
@@ -104,12 +104,19 @@ impl Reader {
         };
         let config = OtelConfig { traces: exports("TRACES"), metrics: exports("METRICS") };
 
-        let protocol = set("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|protocol| *protocol != "grpc");
-        if let Some(protocol) = protocol.filter(|_| config.traces || config.metrics) {
-            self.mistakes.push(InvalidSetting {
-                name: "OTEL_EXPORTER_OTLP_PROTOCOL".to_owned(),
-                problem: format!("{protocol:?} is not built in; use grpc (port 4317 of most receivers)"),
-            });
+        let exported =
+            [("TRACES_", config.traces), ("METRICS_", config.metrics), ("", config.traces || config.metrics)];
+        for (signal, _) in exported.into_iter().filter(|(_, exported)| *exported) {
+            let protocol = format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL");
+            if let Some(value) = set(&protocol).filter(|value| *value != "grpc") {
+                let problem = format!("{value:?} is not built in; use grpc (port 4317 of most receivers)");
+                self.mistakes.push(InvalidSetting { name: protocol, problem });
+            }
+            let endpoint = format!("OTEL_EXPORTER_OTLP_{signal}ENDPOINT");
+            if set(&endpoint).is_some_and(|value| value.starts_with("https:")) {
+                let problem = "https is not built in; send to a receiver on this host by http://".to_owned();
+                self.mistakes.push(InvalidSetting { name: endpoint, problem });
+            }
         }
         config
     }

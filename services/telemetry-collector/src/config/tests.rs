@@ -19,7 +19,7 @@ fn an_empty_environment_gives_the_defaults() {
     let config = config(&[]).unwrap();
     assert_eq!(config.collection.interval.as_duration(), Duration::from_secs(1));
     assert!(config.collection.labels.is_empty());
-    assert_eq!(config.redis.url, "redis://127.0.0.1:6379/0");
+    assert_eq!(config.redis.url.expose(), "redis://127.0.0.1:6379/0");
     assert_eq!(config.redis.key, "telemetry:queue");
     assert_eq!(config.redis.max_length, 100_000);
     assert_eq!(config.outbox.max_bytes, 64 << 20);
@@ -49,7 +49,7 @@ fn every_variable_is_read() {
         config.collection.labels.into_iter().collect::<Vec<_>>(),
         [("rack".to_owned(), "a1".to_owned()), ("role".to_owned(), "db".to_owned())]
     );
-    assert_eq!(config.redis.url, "unix:///run/redis.sock");
+    assert_eq!(config.redis.url.expose(), "unix:///run/redis.sock");
     assert_eq!(config.redis.key, "Queue Of Ours");
     assert_eq!(config.redis.max_length, 0);
     assert_eq!(config.outbox.max_bytes, 1 << 20);
@@ -75,7 +75,7 @@ fn values_outside_their_range_are_refused() {
         ("TELEMETRY_COLLECTION__INTERVAL", "61m"),
         ("TELEMETRY_COLLECTION__LABELS", "rack=1,rack=2"),
         ("TELEMETRY_REDIS__MAX_LENGTH", "-1"),
-        ("TELEMETRY_OUTBOX__MAX_BYTES", "1KiB"),
+        ("TELEMETRY_OUTBOX__MAX_BYTES", "1023KiB"),
         ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1"),
         ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:65536"),
         ("TELEMETRY_SHUTDOWN__GRACE", "1h"),
@@ -127,6 +127,12 @@ fn a_secret_never_shows_in_a_mistake() {
 }
 
 #[test]
+fn a_secret_never_shows_in_debug_output() {
+    let config = config(&[("TELEMETRY_REDIS__URL", "redis://:hunter2@db")]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
 fn a_secret_can_come_from_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("url");
@@ -134,7 +140,7 @@ fn a_secret_can_come_from_a_file() {
     let path = path.to_str().unwrap();
 
     let config = config(&[("TELEMETRY_REDIS__URL_FILE", path)]).unwrap();
-    assert_eq!(config.redis.url, "redis://:hunter2@db:6379/0");
+    assert_eq!(config.redis.url.expose(), "redis://:hunter2@db:6379/0");
     assert!(config.print().contains("TELEMETRY_REDIS__URL=redis://:***@db:6379/0"), "{}", config.print());
     assert!(config.print().contains("# TELEMETRY_REDIS__URL_FILE"), "{}", config.print());
 
@@ -152,6 +158,7 @@ fn passwords_are_masked_wherever_they_stand() {
         ("redis://user:s%40cr:et@db/0", "redis://user:***@db/0"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock?pass=***"),
+        ("unix:///run/redis.sock?p%61ss=secret&db=1", "unix:///run/redis.sock?pass=***&db=1"),
         ("not a url", "***"),
     ] {
         assert_eq!(mask_password(url), masked);
@@ -173,6 +180,14 @@ fn open_telemetry_is_off_until_an_endpoint_is_set() {
     assert_eq!(
         mistakes(&[everywhere, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]),
         "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/protobuf\" is not built in; use grpc (port 4317 of most receivers)"
+    );
+    assert_eq!(
+        mistakes(&[everywhere, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")]),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: \"http/json\" is not built in; use grpc (port 4317 of most receivers)"
+    );
+    assert_eq!(
+        mistakes(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://otel:4317")]),
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: https is not built in; send to a receiver on this host by http://"
     );
 }
 

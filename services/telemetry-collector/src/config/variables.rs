@@ -62,7 +62,7 @@ pub(super) const REDIS_MAX_LENGTH: &Variable = &Variable {
 pub(super) const OUTBOX_MAX_BYTES: &Variable = &Variable {
     name: "TELEMETRY_OUTBOX__MAX_BYTES",
     default: "64MiB",
-    allowed: "a size from 64KiB to 1TiB, such as 16MiB",
+    allowed: "a size from 1MiB to 1TiB, such as 16MiB",
     meaning: "Memory for messages that Redis does not take yet. When it is full the oldest are given up, and a gap \
               record says which.",
     secret: false,

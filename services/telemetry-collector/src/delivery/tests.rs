@@ -45,7 +45,10 @@ impl TelemetryPublisher for FlakyPublisher {
     }
 
     async fn health_check(&self) -> TelemetryResult<()> {
-        Ok(())
+        match self.failures.lock().unwrap().pop_front() {
+            Some(kind) => Err(TelemetryError::publishing("ping", kind, "told to fail")),
+            None => Ok(()),
+        }
     }
 
     async fn close(&self) {}
@@ -118,4 +121,29 @@ async fn a_stop_cuts_a_long_wait_short() {
     running.await.unwrap();
     assert_eq!(stopped.elapsed(), Duration::ZERO);
     assert_eq!(publisher.attempts().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_an_attempt_still_leaves_time_for_the_next() {
+    let publisher = FlakyPublisher::failing([PublishingErrorKind::Rejected; 3]);
+    let outbox = outbox();
+    let (delivery, _health) = delivery(&outbox, &publisher);
+    outbox.append(sample()).unwrap();
+    outbox.close();
+    let stopped = Instant::now();
+    delivery.run().await;
+    assert!(stopped.elapsed() <= 3 * LAST_ATTEMPTS_PERIOD, "{:?}", stopped.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_has_nothing_to_do_is_asked_whether_it_is_there() {
+    let publisher = FlakyPublisher::failing([PublishingErrorKind::Unreachable]);
+    let outbox = outbox();
+    let (delivery, mut health) = delivery(&outbox, &publisher);
+    tokio::spawn(delivery.run());
+    assert!(health.changed().await);
+    assert_eq!(sink_status(&health), HealthStatus::Degraded);
+    assert!(health.changed().await);
+    assert_eq!(sink_status(&health), HealthStatus::Serving);
+    assert!(publisher.attempts().is_empty());
 }

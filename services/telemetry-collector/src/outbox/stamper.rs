@@ -28,6 +28,11 @@ impl Stamper {
         self.instance_id
     }
 
+    #[cfg(test)]
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     pub(super) fn stamp(&mut self, payload: Payload) -> TelemetryMessage {
         let collected_at = self.clock.now();
         self.last_sequence += 1;
