@@ -3,18 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::HostRoot;
 use super::system::{MockSystemInfo, OperatingSystem, ProcessorIdentity, Sensor};
 
-/// A recorded host under `tests/hosts`. Bazel says in `TEST_HOSTS_DIR` where it put them.
+/// A recorded host under `tests/hosts`.
 pub(super) fn recorded(name: &str) -> HostRoot {
-    let hosts = std::env::var_os("TEST_HOSTS_DIR")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts")), PathBuf::from);
-    let directory = hosts.join(name);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name);
     assert!(directory.is_dir(), "no recorded host at {}", directory.display());
     HostRoot::new(directory)
 }

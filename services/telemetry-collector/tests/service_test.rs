@@ -1,0 +1,199 @@
+//! The assembly with parts of the test's own: what the real parts do too rarely.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use support::eventually;
+use telemetry_collector::clock::WallClock;
+use telemetry_collector::collectors::TelemetryCollector;
+use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
+use telemetry_collector::publishers::{Acknowledgement, EncodedMessage, RetrySettings, TelemetryPublisher};
+use telemetry_collector::service::{Parts, Service};
+use telemetry_collector::{TelemetryError, TelemetryResult};
+use telemetry_proto::v1::GetSnapshotRequest;
+use telemetry_proto::v1::control_service_client::ControlServiceClient;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+
+/// A collector that does as it is told at each call.
+struct Scripted<F>(F);
+
+#[async_trait]
+impl<F: FnMut() -> TelemetryResult<CpuMetrics> + Send> TelemetryCollector for Scripted<F> {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    async fn collect(&mut self) -> TelemetryResult<TelemetryMetrics> {
+        (self.0)().map(TelemetryMetrics::Cpu)
+    }
+}
+
+/// A destination that remembers numbers.
+#[derive(Default)]
+struct Remembering {
+    taken: Mutex<Vec<u64>>,
+    closed: Mutex<bool>,
+}
+
+#[async_trait]
+impl TelemetryPublisher for Remembering {
+    fn destination(&self) -> &str {
+        "memory"
+    }
+
+    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement> {
+        self.taken.lock().unwrap().extend(messages.iter().map(|message| message.sequence));
+        Ok(Acknowledgement::default())
+    }
+
+    async fn health_check(&self) -> TelemetryResult<()> {
+        Ok(())
+    }
+
+    async fn close(&self) {
+        *self.closed.lock().unwrap() = true;
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    publisher: Arc<Remembering>,
+    shutdown: CancellationToken,
+    task: JoinHandle<TelemetryResult<()>>,
+}
+
+impl Running {
+    async fn start(collect: impl FnMut() -> TelemetryResult<CpuMetrics> + Send + 'static) -> Self {
+        let publisher = Arc::new(Remembering::default());
+        let shutdown = CancellationToken::new();
+        let service = Service::new(Parts {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            collectors: vec![Box::new(Scripted(collect))],
+            metadata: TelemetryMetadata {
+                hostname: "testhost".to_owned(),
+                collector_version: telemetry_collector::version().to_owned(),
+                ..TelemetryMetadata::default()
+            },
+            interval: "100ms".parse().unwrap(),
+            outbox_max_bytes: 1 << 20,
+            publisher: Arc::<Remembering>::clone(&publisher),
+            retry: RetrySettings {
+                initial: Duration::from_millis(10),
+                max: Duration::from_millis(100),
+                rejected: Duration::from_millis(100),
+            },
+            grace: Duration::from_secs(5),
+            clock: WallClock::system(),
+        });
+        let address = service.control_address().unwrap();
+        let task = tokio::spawn(service.run(shutdown.clone()));
+        Self { address, publisher, shutdown, task }
+    }
+
+    async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+
+    fn taken(&self) -> Vec<u64> {
+        self.publisher.taken.lock().unwrap().clone()
+    }
+}
+
+fn sample() -> TelemetryResult<CpuMetrics> {
+    Ok(CpuMetrics::new(vec![CoreMetrics::new(0)]))
+}
+
+#[tokio::test]
+async fn a_stop_finishes_with_all_delivered_and_the_connections_given_back() {
+    let running = Running::start(sample).await;
+    eventually("messages are delivered", async || running.taken().len() >= 3).await;
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    let taken = running.publisher.taken.lock().unwrap().clone();
+    assert_eq!(taken, (1..=taken.len() as u64).collect::<Vec<_>>());
+    assert!(*running.publisher.closed.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_part_that_dies_ends_the_service_with_an_error_once_all_is_delivered() {
+    let mut samples = 0;
+    let running = Running::start(move || {
+        samples += 1;
+        assert!(samples <= 3, "a collector that the test breaks");
+        sample()
+    })
+    .await;
+    let error = running.task.await.unwrap().unwrap_err();
+    assert_eq!((error.to_string().as_str(), error.exit_code()), ("cannot go on without the sampler", 70));
+    assert_eq!(*running.publisher.taken.lock().unwrap(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn get_snapshot_is_unavailable_before_the_first_sample() {
+    let running = Running::start(|| Err(TelemetryError::collection("cpu", "half a file"))).await;
+    let status =
+        ControlServiceClient::new(running.channel().await).get_snapshot(GetSnapshotRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("no sample has been taken yet"), "{status}");
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_collected_takes_the_process_out_of_service() {
+    let running = Running::start(|| Err(TelemetryError::collection("cpu", "half a file"))).await;
+    let mut health = HealthClient::new(running.channel().await);
+    eventually("liveness is lost", async || {
+        let whole = health.check(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
+        whole.status() == ServingStatus::NotServing
+    })
+    .await;
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_watches_health_sees_the_end() {
+    let running = Running::start(sample).await;
+    let mut health = HealthClient::new(running.channel().await);
+    let request = HealthCheckRequest { service: "sampler".to_owned() };
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+
+    running.shutdown.cancel();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(watch.message().await.ok().flatten(), None, "the stream ends with the service");
+    running.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn older_clients_find_their_reflection_too() {
+    let running = Running::start(sample).await;
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol("telemetry.v1.ControlService".to_owned())),
+    };
+    let mut reflection = ServerReflectionClient::new(running.channel().await);
+    let answers = reflection.server_reflection_info(Request::new(tokio_stream::once(request))).await;
+    let answer = answers.unwrap().into_inner().message().await.unwrap().unwrap();
+    assert!(matches!(answer.message_response, Some(MessageResponse::FileDescriptorResponse(_))), "{answer:?}");
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+}
