@@ -12,42 +12,51 @@ source scripts/lib.sh
 
 readonly default_url=redis://127.0.0.1:6379/0
 readonly collector=//services/telemetry-collector:telemetry-collector
-url=${TELEMETRY_REDIS__URL:-$default_url}
+readonly run=(tools/bazel/bazel run "--ui_event_filters=-info,-warning" --noshow_progress --show_result=0 "$collector" --)
+url=${TELEMETRY_REDIS__URL:-${TELEMETRY_REDIS__URL_FILE:+$(cat "$TELEMETRY_REDIS__URL_FILE" 2>/dev/null || true)}}
+url=${url:-$default_url}
 
 stopped=false
+interrupted=false
 child=
+status=0
 redis=
 scratch=
 
 main() {
-  trap 'stopped=true; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' INT TERM
+  trap 'stopped=true interrupted=true; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' INT TERM
   trap clean_up EXIT
 
-  [ "$url" != "$default_url" ] || redis_answers || start_redis
   say "--> building the collector"
   local started=$SECONDS
   run_child tools/bazel/bazel build "$collector"
+  ! $stopped || exit 0
+  [ "$status" -eq 0 ] || exit "$status"
   say "--> built in $((SECONDS - started)) s"
+  # A wrong setting is told before anything is started.
+  run_child "${run[@]}" --print-config >/dev/null
+  ! $stopped || exit 0
+  [ "$status" -eq 0 ] || exit "$status"
+  [ "$url" != "$default_url" ] || redis_answers || start_redis
   show_how_to_look
   export TELEMETRY_LOG__FORMAT=${TELEMETRY_LOG__FORMAT:-pretty}
-  run_child tools/bazel/bazel run --ui_event_filters=-info --noshow_progress "$collector" -- "$@"
+  run_child "${run[@]}" "$@"
 }
 
-# Runs in a process group of its own: a Ctrl-C in the terminal is for this script, which passes it on once.
+# run_child COMMAND…: leaves its exit code in $status. It runs in a process group of its own: a Ctrl-C in the terminal is
+# for this script, which passes it on once.
 run_child() {
-  local status=0
   set -m
   "$@" </dev/null &
   child=$!
   set +m
   # A signal ends `wait` early: the child is given the time to stop.
   while :; do
+    interrupted=false
     wait "$child" && status=0 || status=$?
-    kill -0 "$child" 2>/dev/null || break
+    $interrupted || break
   done
   child=
-  ! $stopped || exit 0
-  [ "$status" -eq 0 ] || exit "$status"
 }
 
 redis_answers() {
@@ -82,7 +91,7 @@ show_how_to_look() {
   local key=${TELEMETRY_REDIS__KEY:-telemetry:queue} control=${TELEMETRY_CONTROL__LISTEN:-127.0.0.1:50051} cli=redis-cli
   [ "$url" = "$default_url" ] || cli="redis-cli -u \"\$TELEMETRY_REDIS__URL\""
   cat >&2 <<END
---> running; Ctrl-C stops it. In another terminal:
+--> starting; Ctrl-C stops it. In another terminal:
       $cli LLEN $key
       $cli LINDEX $key 0 | jq
       grpcurl -plaintext $control list
@@ -91,6 +100,7 @@ show_how_to_look() {
 END
 }
 
+# shellcheck disable=SC2317  # the trap calls it
 clean_up() {
   if [ -n "$redis" ]; then
     kill "$redis" 2>/dev/null || true
@@ -100,3 +110,4 @@ clean_up() {
 }
 
 main "$@"
+exit "$status"

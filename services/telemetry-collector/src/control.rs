@@ -178,7 +178,9 @@ async fn mirror_health(
 
 fn serving_status(state: &ComponentState) -> ServingStatus {
     match state.status {
-        HealthStatus::Serving | HealthStatus::Degraded => ServingStatus::Serving,
-        HealthStatus::Starting | HealthStatus::NotServing | HealthStatus::Unspecified => ServingStatus::NotServing,
+        HealthStatus::Serving => ServingStatus::Serving,
+        HealthStatus::Starting | HealthStatus::Degraded | HealthStatus::NotServing | HealthStatus::Unspecified => {
+            ServingStatus::NotServing
+        }
     }
 }

@@ -30,6 +30,7 @@ pub struct Delivery {
     publisher: Arc<dyn TelemetryPublisher>,
     backoff: Backoff,
     health: HealthReporter,
+    delivered_any: bool,
     /// Messages that the destination trimmed, while it does.
     trimmed: Option<u64>,
 }
@@ -49,7 +50,7 @@ impl Delivery {
         backoff: Backoff,
         health: HealthReporter,
     ) -> Self {
-        Self { outbox, publisher, backoff, health, trimmed: None }
+        Self { outbox, publisher, backoff, health, delivered_any: false, trimmed: None }
     }
 
     /// Delivers until the outbox is closed and empty.
@@ -80,6 +81,10 @@ impl Delivery {
             match attempt.instrument(tracing::info_span!("publish", messages = batch.messages().len())).await {
                 Ok(acknowledgement) => {
                     let count = batch.messages().len();
+                    if !std::mem::replace(&mut self.delivered_any, true) {
+                        let first = batch.messages().first().map_or(0, |message| message.sequence);
+                        events::first_delivered(self.publisher.destination(), first);
+                    }
                     if let Some(outage) = outage {
                         events::outage_ended(
                             self.publisher.destination(),

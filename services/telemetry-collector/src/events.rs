@@ -118,6 +118,10 @@ pub(crate) fn messages_lost(count: u64, first: bool, outbox: OutboxStatus) {
     }
 }
 
+pub(crate) fn first_delivered(destination: &str, sequence: u64) {
+    info!(destination, sequence, "first message delivered");
+}
+
 pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, outbox: OutboxStatus) {
     debug!(count, queue_length = acknowledgement.queue_length, trimmed = acknowledgement.trimmed, "messages delivered");
     INSTRUMENTS.messages_delivered.add(count as u64, &[]);
@@ -174,11 +178,11 @@ pub(crate) fn stopping(grace: Duration, outbox: OutboxStatus) {
 }
 
 pub(crate) fn stopped(outbox: OutboxStatus) {
-    let OutboxStatus { messages: undelivered, lost, untold, .. } = outbox;
-    match (undelivered, lost, untold) {
+    let OutboxStatus { messages: undelivered, lost: given_up, untold, .. } = outbox;
+    match (undelivered, given_up, untold) {
         (0, 0, _) => info!("stopped; every message was delivered"),
-        (0, _, 0) => warn!(lost, "stopped; every message was delivered but those that gap records name"),
-        _ => warn!(undelivered, lost, untold, "stopped; the grace time ended before every message was delivered"),
+        (0, _, 0) => info!(given_up, "stopped; every message was delivered but those that gap records name"),
+        _ => warn!(undelivered, given_up, "stopped; the grace time ended before every message was delivered"),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 ///   grpcurl -plaintext 127.0.0.1:50051 list
 #[derive(Debug, Parser)]
 #[command(version, long_version = long_version(), after_long_help = telemetry_collector::config::environment_help())]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = "Settings come from the environment: see --help.")]
 struct Cli {
     /// Shows every setting in force and where it comes from, secrets masked, and ends.
     #[arg(long)]
@@ -73,6 +73,7 @@ fn shutdown_on_signal() -> TelemetryResult<CancellationToken> {
         either(&mut terminate, &mut interrupt).await;
         token.cancel();
         let second = either(&mut terminate, &mut interrupt).await;
+        tracing::warn!("second signal: ending at once; messages that wait are lost");
         std::process::exit(128 + second.as_raw_value());
     });
     Ok(shutdown)

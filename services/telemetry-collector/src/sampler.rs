@@ -184,7 +184,9 @@ impl SamplerHandle {
     /// force.
     pub fn set_interval(&self, interval: Interval) -> Interval {
         let previous = self.interval.send_replace(interval);
-        events::interval_changed(previous, interval);
+        if interval != previous {
+            events::interval_changed(previous, interval);
+        }
         previous
     }
 }

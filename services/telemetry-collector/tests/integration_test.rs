@@ -353,6 +353,7 @@ async fn a_second_signal_ends_it_at_once() {
     eventually("it says that it stops", async || collector.log().contains("stopping")).await;
     collector.signal("TERM");
     assert_eq!(collector.ended().await.code(), Some(128 + 15));
+    assert!(collector.log().contains("messages that wait are lost"), "{}", collector.log());
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ pub fn environment_help() -> String {
     }
     text.push_str(
         "\nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address of the control API cannot be listened on; \
-         70 an error\nof the collector itself; 78 a setting is wrong.",
+         70 an error\nof the collector itself; 78 a setting is wrong; 130 or 143 ended at once by a second signal.",
     );
     text
 }
