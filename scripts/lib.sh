@@ -37,9 +37,11 @@ provide() {
   shift
   have "$command" && return
   is_root && have apt-get || return
-  # A machine that never updated knows no packages, and an old list names what the mirror no longer has.
-  step "apt-get install $*" apt_install "$@" || { step "apt-get update" apt-get update && step "apt-get install $*" apt_install "$@"; }
+  step "apt-get install $*" apt_install_or_update "$@"
 }
+
+# A machine that never updated knows no packages, and an old list names what the mirror no longer has.
+apt_install_or_update() { apt_install "$@" || { apt-get update && apt_install "$@"; }; }
 
 # Packages are wanted for their programs: the services in them are not started.
 apt_install() (
