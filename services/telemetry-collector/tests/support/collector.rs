@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use super::eventually;
@@ -15,6 +16,7 @@ use super::eventually;
 pub struct Collector {
     process: Child,
     log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
     address: SocketAddr,
 }
 
@@ -32,7 +34,7 @@ impl Collector {
         let log = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let copy = Arc::clone(&log);
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let mut log = copy.lock().unwrap();
                 log.push_str(&line);
@@ -45,7 +47,7 @@ impl Collector {
             address.is_some()
         })
         .await;
-        Self { process, log, address: address.unwrap() }
+        Self { process, log, reading: Some(reading), address: address.unwrap() }
     }
 
     /// Where the control API listens.
@@ -72,9 +74,13 @@ impl Collector {
         assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Waits until the process has ended.
+    /// Waits until the process has ended and its log is read to the end.
     pub async fn ended(&mut self) -> ExitStatus {
-        self.process.wait().await.unwrap()
+        let status = self.process.wait().await.unwrap();
+        if let Some(reading) = self.reading.take() {
+            reading.await.unwrap();
+        }
+        status
     }
 }
 
