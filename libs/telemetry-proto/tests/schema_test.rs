@@ -451,6 +451,7 @@ fn broken_promises() -> Vec<(TelemetryMessage, &'static str, Value, &'static str
     gap_record("/gap/count", json!("7"), "gap.count");
     gap_record("/gap/count", json!("0"), "gap.count");
     gap_record("/gap", json!({ "missing": [], "count": "0" }), "gap.count");
+    gap_record("/gap/instance_id", json!("of another"), "gap.instance_id");
     cases
 }
 

@@ -121,6 +121,9 @@ impl TelemetryMetadata {
 
 impl GapRecord {
     fn check(&self) -> Check {
+        if let Some(instance_id) = &self.instance_id {
+            check_uuid("instance_id", instance_id)?;
+        }
         let mut end_of_previous = 0;
         for (index, range) in self.missing.iter().enumerate() {
             if range.first <= end_of_previous || range.last < range.first || range.last == u64::MAX {

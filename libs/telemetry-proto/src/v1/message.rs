@@ -54,7 +54,13 @@ impl GapRecord {
     pub fn new(missing: impl IntoIterator<Item = RangeInclusive<u64>>, reason: GapReason) -> Self {
         let missing: Vec<_> = missing.into_iter().map(SequenceRange::from).collect();
         let count = missing.iter().map(SequenceRange::count).fold(0, u64::saturating_add);
-        Self { missing, reason: reason.into(), count }
+        Self { missing, reason: reason.into(), count, instance_id: None }
+    }
+
+    /// The same of another instance than the one whose message this is.
+    #[must_use]
+    pub fn of_instance(self, instance_id: Uuid) -> Self {
+        Self { instance_id: Some(instance_id.to_string()), ..self }
     }
 }
 

@@ -309,12 +309,14 @@ fn cpu() -> BoxedStrategy<CpuMetrics> {
 }
 
 fn gap() -> BoxedStrategy<GapRecord> {
-    let reason = (0..=2i32).prop_map(|number| GapReason::try_from(number).unwrap());
+    let reason = (0..=5i32).prop_map(|number| GapReason::try_from(number).unwrap());
     let bounds = btree_set(prop_oneof![1..100u64, 1..u64::MAX], 2..8);
-    (bounds, reason)
-        .prop_map(|(bounds, reason)| {
+    let other_instance = option::of(1..u128::MAX);
+    (bounds, reason, other_instance)
+        .prop_map(|(bounds, reason, other_instance)| {
             let bounds: Vec<_> = bounds.into_iter().collect();
-            GapRecord::new(bounds.chunks_exact(2).map(|pair| pair[0]..=pair[1]), reason)
+            let gap = GapRecord::new(bounds.chunks_exact(2).map(|pair| pair[0]..=pair[1]), reason);
+            other_instance.map_or(gap.clone(), |instance_id| gap.of_instance(Uuid::from_u128(instance_id)))
         })
         .boxed()
 }
