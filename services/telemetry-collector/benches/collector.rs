@@ -14,12 +14,14 @@ use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use support::redis_server::RedisServer;
+use telemetry_collector::batch::{Batch, EncodedMessage};
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
 use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
 use telemetry_collector::outbox::{Outbox, Stamper};
-use telemetry_collector::publishers::{EncodedMessage, RedisQueue, RedisSettings, TelemetryPublisher};
+use telemetry_collector::publishers::{RedisQueue, RedisSettings, TelemetryPublisher};
 use tokio::runtime::{Builder, Runtime};
+use uuid::Uuid;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -97,12 +99,12 @@ fn publishing(criterion: &mut Criterion) {
     let mut connection = runtime.block_on(redis.connect()).unwrap();
     let mut group = criterion.benchmark_group("publish");
     for batch_size in [1, 16, 128] {
-        let batch = vec![message.clone(); batch_size];
+        let batch = Batch { instance_id: Uuid::nil(), acknowledged: 0, messages: vec![message.clone(); batch_size] };
         group.throughput(Throughput::Elements(batch_size as u64));
         group.bench_with_input(BenchmarkId::new("reference: LPUSH alone", batch_size), &batch, |bencher, batch| {
             let mut push = redis::cmd("LPUSH");
             push.arg("reference");
-            batch.iter().for_each(|message| {
+            batch.messages.iter().for_each(|message| {
                 push.arg(&message.json[..]);
             });
             bencher.iter(|| {
@@ -129,7 +131,7 @@ fn whole_tick(criterion: &mut Criterion) {
             runtime.block_on(async {
                 outbox.append(sample_of(cpu.collect_cpu().await.unwrap())).unwrap();
                 let batch = outbox.next_batch().await.unwrap();
-                queue.publish_batch(batch.messages()).await.unwrap();
+                queue.publish_batch(&batch).await.unwrap();
                 outbox.acknowledge(batch);
             });
         });

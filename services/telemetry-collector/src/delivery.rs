@@ -10,11 +10,12 @@ use telemetry_proto::v1::HealthStatus;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
+use crate::batch::Batch;
 use crate::errors::TelemetryError;
 use crate::events;
 use crate::health::HealthReporter;
-use crate::outbox::{Batch, Outbox};
-use crate::publishers::{Acknowledgement, Backoff, TelemetryPublisher};
+use crate::outbox::Outbox;
+use crate::publishers::{Acknowledgement, Backoff, Receipt, TelemetryPublisher};
 
 /// Time between two log lines of one outage.
 const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -74,15 +75,19 @@ impl Delivery {
         }
     }
 
-    async fn deliver(&mut self, batch: Batch) {
+    async fn deliver(&mut self, mut batch: Batch) {
         let mut outage: Option<Outage> = None;
         loop {
-            let attempt = self.publisher.publish_batch(batch.messages());
-            match attempt.instrument(tracing::info_span!("publish", messages = batch.messages().len())).await {
-                Ok(acknowledgement) => {
-                    let count = batch.messages().len();
+            let attempt = self.publisher.publish_batch(&batch);
+            match attempt.instrument(tracing::info_span!("publish", messages = batch.messages.len())).await {
+                Ok(Receipt::Behind { newest }) => {
+                    events::destination_behind(self.publisher.destination(), newest, batch.acknowledged);
+                    batch.acknowledged = newest;
+                }
+                Ok(Receipt::Taken(acknowledgement)) => {
+                    let count = batch.messages.len();
                     if !std::mem::replace(&mut self.delivered_any, true) {
-                        let first = batch.messages().first().map_or(0, |message| message.sequence);
+                        let first = batch.messages.first().map_or(0, |message| message.sequence);
                         events::first_delivered(self.publisher.destination(), first);
                     }
                     if let Some(outage) = outage {

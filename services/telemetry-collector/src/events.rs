@@ -130,6 +130,10 @@ pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, outbox: 
     record_outbox(outbox);
 }
 
+pub(crate) fn destination_behind(destination: &str, newest: u64, acknowledged: u64) {
+    warn!(destination, newest, acknowledged, "the destination lost messages that it had acknowledged");
+}
+
 pub(crate) fn trimming_began(queue_length: u64) {
     warn!(queue_length, "the queue is at its cap; consumers are too slow and its oldest messages are trimmed");
 }

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod clock;
 pub mod collectors;
 pub mod config;

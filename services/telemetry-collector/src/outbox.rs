@@ -16,17 +16,13 @@ use tokio::sync::Notify;
 use gaps::Gaps;
 pub use stamper::Stamper;
 
+use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
 use crate::errors::TelemetryResult;
 use crate::events;
-use crate::models::{GapReason, GapRecord, Payload, TelemetryData, TelemetryMessage};
-use crate::publishers::EncodedMessage;
+use crate::models::{GapReason, Payload, TelemetryData, TelemetryMessage};
 
 /// What a waiting message takes beside its JSON.
-const ENTRY_OVERHEAD_BYTES: usize = size_of::<Entry>();
-/// Most messages in a batch: beyond it a round trip is no longer what costs.
-const BATCH_MAX_MESSAGES: usize = 128;
-/// Most memory of a batch, but for its first message: on a slow link, too, a round trip ends within its time limit.
-const BATCH_MAX_BYTES: usize = 256 << 10;
+const ENTRY_OVERHEAD_BYTES: usize = size_of::<EncodedMessage>();
 /// The share of the outbox that a batch may take, so that an outage does not keep the oldest alone.
 const BATCH_MAX_SHARE: usize = 4;
 
@@ -34,13 +30,6 @@ const BATCH_MAX_SHARE: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Outbox {
     shared: Arc<Shared>,
-}
-
-/// Messages on their way, the oldest first.
-#[derive(Debug)]
-pub struct Batch {
-    messages: Vec<EncodedMessage>,
-    bytes: usize,
 }
 
 /// What the outbox holds.
@@ -66,18 +55,13 @@ struct Shared {
 struct Ledger {
     max_bytes: usize,
     stamper: Stamper,
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<EncodedMessage>,
+    /// The highest number that was acknowledged.
+    acknowledged: u64,
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.
     untold: Gaps,
     closed: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    message: EncodedMessage,
-    /// When the message is a gap record: what it says, so that its loss does not make others vanish.
-    tells: Option<Box<GapRecord>>,
 }
 
 impl Outbox {
@@ -88,6 +72,7 @@ impl Outbox {
             max_bytes,
             stamper,
             waiting: VecDeque::new(),
+            acknowledged: 0,
             status: OutboxStatus::default(),
             untold: Gaps::default(),
             closed: false,
@@ -128,7 +113,10 @@ impl Outbox {
     /// somebody listens.
     pub fn acknowledge(&self, batch: Batch) {
         let mut ledger = self.ledger();
-        ledger.release(batch.messages.len(), batch.bytes);
+        ledger.acknowledged = batch.last_sequence().unwrap_or(ledger.acknowledged);
+        for message in &batch.messages {
+            ledger.release(message);
+        }
         ledger.tell_of_losses();
     }
 
@@ -166,14 +154,6 @@ impl Outbox {
     }
 }
 
-impl Batch {
-    /// The messages, in the order in which they must go.
-    #[must_use]
-    pub fn messages(&self) -> &[EncodedMessage] {
-        &self.messages
-    }
-}
-
 impl Ledger {
     fn append(&mut self, payload: Payload) -> TelemetryResult<TelemetryMessage> {
         let message = self.stamper.stamp(payload);
@@ -183,15 +163,10 @@ impl Ledger {
             self.status.untold += 1;
             events::message_invalid(message.sequence, error);
         })?;
-        let tells = match &message.payload {
-            Some(Payload::Gap(gap)) => Some(Box::new(gap.clone())),
-            _ => None,
-        };
-        let is_gap_record = tells.is_some();
-        let entry = Entry { message: encoded, tells };
+        let is_gap_record = encoded.is_gap_record;
         self.status.messages += 1;
-        self.status.bytes += entry.bytes();
-        self.waiting.push_back(entry);
+        self.status.bytes += memory_of(&encoded);
+        self.waiting.push_back(encoded);
         // A gap record is small, and if it cost a message it would need another one.
         if !is_gap_record {
             self.make_room();
@@ -204,11 +179,11 @@ impl Ledger {
         let first_of_these = self.status.untold == 0;
         while self.status.bytes > self.max_bytes && self.waiting.len() > 1 {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            self.release(1, oldest.bytes());
-            self.untold.add(oldest.message.sequence..=oldest.message.sequence, GapReason::OutboxFull);
+            self.release(&oldest);
+            self.untold.add(oldest.sequence..=oldest.sequence, GapReason::OutboxFull);
             self.status.lost += 1;
             self.status.untold += 1;
-            if let Some(gap) = oldest.tells {
+            if let Some(gap) = oldest.gap_record() {
                 self.status.untold += gap.count;
                 self.untold.add_record(&gap);
             }
@@ -231,27 +206,27 @@ impl Ledger {
             self.tell_of_losses();
         }
         let max_bytes = BATCH_MAX_BYTES.min(self.max_bytes / BATCH_MAX_SHARE);
-        let mut batch = Batch { messages: Vec::new(), bytes: 0 };
-        while let Some(entry) = self.waiting.pop_front_if(|next| {
-            let fits = batch.messages.len() < BATCH_MAX_MESSAGES && batch.bytes + next.bytes() <= max_bytes;
-            fits || batch.messages.is_empty()
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        while let Some(message) = self.waiting.pop_front_if(|next| {
+            let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + memory_of(next) <= max_bytes;
+            fits || messages.is_empty()
         }) {
-            batch.bytes += entry.bytes();
-            batch.messages.push(entry.message);
+            bytes += memory_of(&message);
+            messages.push(message);
         }
-        (!batch.messages.is_empty()).then_some(batch)
+        let (instance_id, acknowledged) = (self.stamper.instance_id(), self.acknowledged);
+        (!messages.is_empty()).then_some(Batch { instance_id, acknowledged, messages })
     }
 
-    fn release(&mut self, messages: usize, bytes: usize) {
-        self.status.messages -= messages;
-        self.status.bytes -= bytes;
+    fn release(&mut self, message: &EncodedMessage) {
+        self.status.messages -= 1;
+        self.status.bytes -= memory_of(message);
     }
 }
 
-impl Entry {
-    fn bytes(&self) -> usize {
-        self.message.json.len() + ENTRY_OVERHEAD_BYTES
-    }
+fn memory_of(message: &EncodedMessage) -> usize {
+    message.json.len() + ENTRY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

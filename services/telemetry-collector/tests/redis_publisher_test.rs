@@ -7,15 +7,18 @@ mod support;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use telemetry_collector::batch::{Batch, EncodedMessage};
 use telemetry_collector::errors::{PublishingErrorKind, TelemetryError, TelemetryResult, report};
 use telemetry_collector::publishers::{
-    Acknowledgement, EncodedMessage, PoolState, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher,
+    Acknowledgement, PoolState, Receipt, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher,
 };
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use support::redis_server::RedisServer;
 
 const KEY: &str = "telemetry:test";
+const INSTANCE: Uuid = Uuid::from_u128(1);
 
 /// Long enough for a busy machine, short enough for a test that waits for it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(600);
@@ -40,12 +43,21 @@ fn capped_queue(url: impl Into<String>, max_length: u64) -> RedisQueue {
 }
 
 /// Messages that only say their numbers.
-fn messages(sequences: RangeInclusive<u64>) -> Vec<EncodedMessage> {
-    sequences.map(|sequence| EncodedMessage { sequence, json: sequence.to_string().into() }).collect()
+fn messages(sequences: RangeInclusive<u64>) -> Batch {
+    let message = |sequence: u64| EncodedMessage { sequence, json: sequence.to_string().into(), is_gap_record: false };
+    Batch { instance_id: INSTANCE, acknowledged: 0, messages: sequences.map(message).collect() }
 }
 
-fn message(sequence: u64) -> EncodedMessage {
-    messages(sequence..=sequence).remove(0)
+fn message(sequence: u64) -> Batch {
+    messages(sequence..=sequence)
+}
+
+/// What the server said when it took the messages.
+fn taken(receipt: TelemetryResult<Receipt>) -> Acknowledgement {
+    match receipt.unwrap() {
+        Receipt::Taken(acknowledgement) => acknowledgement,
+        receipt @ Receipt::Behind { .. } => panic!("{receipt:?}"),
+    }
 }
 
 /// The numbers in the list, in the order in which a consumer gets them.
@@ -64,17 +76,17 @@ fn kind<T: std::fmt::Debug>(result: TelemetryResult<T>) -> PublishingErrorKind {
 async fn messages_leave_in_the_order_in_which_they_came() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
-    let acknowledged = queue.publish(&message(1)).await.unwrap();
+    let acknowledged = taken(queue.publish_batch(&message(1)).await);
     assert_eq!(acknowledged, Acknowledgement { queue_length: 1, trimmed: 0 });
     queue.publish_batch(&messages(2..=4)).await.unwrap();
-    queue.publish(&message(5)).await.unwrap();
+    queue.publish_batch(&message(5)).await.unwrap();
     assert_eq!(pop_all(&server).await, [1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]
 async fn a_large_batch_goes_out_whole() {
     let server = RedisServer::start().await;
-    let acknowledged = queue(server.url()).publish_batch(&messages(1..=128)).await.unwrap();
+    let acknowledged = taken(queue(server.url()).publish_batch(&messages(1..=128)).await);
     assert_eq!(acknowledged.queue_length, 128);
     assert_eq!(pop_all(&server).await, (1..=128).collect::<Vec<_>>());
 }
@@ -83,9 +95,9 @@ async fn a_large_batch_goes_out_whole() {
 async fn the_cap_keeps_the_newest() {
     let server = RedisServer::start().await;
     let queue = capped_queue(server.url(), 10);
-    let acknowledged = queue.publish_batch(&messages(1..=8)).await.unwrap();
+    let acknowledged = taken(queue.publish_batch(&messages(1..=8)).await);
     assert_eq!(acknowledged, Acknowledgement { queue_length: 8, trimmed: 0 });
-    let acknowledged = queue.publish_batch(&messages(9..=13)).await.unwrap();
+    let acknowledged = taken(queue.publish_batch(&messages(9..=13)).await);
     assert_eq!(acknowledged, Acknowledgement { queue_length: 10, trimmed: 3 });
     assert_eq!(pop_all(&server).await, (4..=13).collect::<Vec<_>>());
 }
@@ -93,7 +105,7 @@ async fn the_cap_keeps_the_newest() {
 #[tokio::test]
 async fn a_unix_socket_serves_as_well() {
     let server = RedisServer::start().await;
-    queue(server.unix_url()).publish(&message(1)).await.unwrap();
+    queue(server.unix_url()).publish_batch(&message(1)).await.unwrap();
     assert_eq!(pop_all(&server).await, [1]);
 }
 
@@ -102,11 +114,11 @@ async fn a_server_that_is_down_at_first_is_found_once_it_is_up() {
     let mut server = RedisServer::start().await;
     server.kill().await;
     let queue = queue(server.url());
-    assert_eq!(kind(queue.publish(&message(1)).await), PublishingErrorKind::Unreachable);
+    assert_eq!(kind(queue.publish_batch(&message(1)).await), PublishingErrorKind::Unreachable);
     assert_eq!(kind(queue.health_check().await), PublishingErrorKind::Unreachable);
 
     server.restart().await;
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
     queue.health_check().await.unwrap();
     assert_eq!(pop_all(&server).await, [1]);
 }
@@ -115,13 +127,13 @@ async fn a_server_that_is_down_at_first_is_found_once_it_is_up() {
 async fn a_restarted_server_is_found_again() {
     let mut server = RedisServer::start().await;
     let queue = queue(server.url());
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
     queue.health_check().await.unwrap();
 
     server.kill().await;
-    assert_eq!(kind(queue.publish(&message(2)).await), PublishingErrorKind::Unreachable);
+    assert_eq!(kind(queue.publish_batch(&message(2)).await), PublishingErrorKind::Unreachable);
     server.restart().await;
-    queue.publish(&message(2)).await.unwrap();
+    queue.publish_batch(&message(2)).await.unwrap();
     assert_eq!(pop_all(&server).await, [2]);
 }
 
@@ -129,13 +141,13 @@ async fn a_restarted_server_is_found_again() {
 async fn a_connection_that_broke_unseen_costs_one_failure_at_most() {
     let mut server = RedisServer::start().await;
     let queue = queue(server.url());
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
 
     server.kill().await;
     server.restart().await;
-    if let Err(error) = queue.publish(&message(2)).await {
+    if let Err(error) = queue.publish_batch(&message(2)).await {
         assert!(error.is_retryable(), "{error}");
-        queue.publish(&message(2)).await.unwrap();
+        queue.publish_batch(&message(2)).await.unwrap();
     }
     assert_eq!(pop_all(&server).await, [2]);
 }
@@ -144,14 +156,14 @@ async fn a_connection_that_broke_unseen_costs_one_failure_at_most() {
 async fn an_idle_connection_is_tested_before_it_is_used() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
 
     // As a server does that closes idle connections.
     server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(60)).await;
     tokio::time::resume();
-    queue.publish(&message(2)).await.unwrap();
+    queue.publish_batch(&message(2)).await.unwrap();
     assert_eq!(pop_all(&server).await, [1, 2]);
 }
 
@@ -159,22 +171,22 @@ async fn an_idle_connection_is_tested_before_it_is_used() {
 async fn a_hung_server_costs_no_more_than_the_time_limits_and_one_duplicate() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
 
     server.pause();
     let start = Instant::now();
     let second = message(2);
-    let (published, healthy) = tokio::join!(queue.publish(&second), queue.health_check());
+    let (published, healthy) = tokio::join!(queue.publish_batch(&second), queue.health_check());
     assert_eq!(kind(published), PublishingErrorKind::TimedOut);
     assert_eq!(kind(healthy), PublishingErrorKind::Unreachable);
     assert!(start.elapsed() < CONNECT_TIMEOUT + RESPONSE_TIMEOUT + SLACK, "{:?}", start.elapsed());
     // The server accepts new connections, but does not answer on them: nothing is pushed.
-    assert_eq!(kind(queue.publish(&second).await), PublishingErrorKind::Unreachable);
-    assert_eq!(kind(queue.publish(&second).await), PublishingErrorKind::Unreachable);
+    assert_eq!(kind(queue.publish_batch(&second).await), PublishingErrorKind::Unreachable);
+    assert_eq!(kind(queue.publish_batch(&second).await), PublishingErrorKind::Unreachable);
 
     server.resume();
-    queue.publish(&second).await.unwrap();
-    queue.publish(&message(3)).await.unwrap();
+    queue.publish_batch(&second).await.unwrap();
+    queue.publish_batch(&message(3)).await.unwrap();
     // Whether the push that timed out was taken cannot be known; the tries after it were not.
     let popped = pop_all(&server).await;
     assert!([vec![1, 2, 3], vec![1, 2, 2, 3]].contains(&popped), "{popped:?}");
@@ -185,7 +197,7 @@ async fn a_server_that_says_nothing_is_given_up_in_time() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let queue = queue(format!("redis://{}", silent.local_addr().unwrap()));
     let start = Instant::now();
-    let error = queue.publish(&message(1)).await.unwrap_err();
+    let error = queue.publish_batch(&message(1)).await.unwrap_err();
     assert!(start.elapsed() < CONNECT_TIMEOUT + RESPONSE_TIMEOUT + SLACK, "{:?}", start.elapsed());
     assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Unreachable);
 }
@@ -211,12 +223,12 @@ async fn a_key_of_another_type_is_rejected_until_it_is_gone() {
 async fn a_wrong_password_is_rejected_and_not_shown() {
     let server = RedisServer::start_with(&["--requirepass", "right-password"]).await;
     for url in [server.url(), server.url_with_login(":wrong-password")] {
-        let error = queue(url).publish(&message(1)).await.unwrap_err();
+        let error = queue(url).publish_batch(&message(1)).await.unwrap_err();
         let line = report(&error);
         assert!(!line.contains("wrong-password"), "{line}");
         assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Rejected, "{line}");
     }
-    queue(server.url_with_login(":right-password")).publish(&message(1)).await.unwrap();
+    queue(server.url_with_login(":right-password")).publish_batch(&message(1)).await.unwrap();
 }
 
 #[tokio::test]
@@ -224,12 +236,12 @@ async fn a_user_that_may_only_push_can_publish() {
     let server = RedisServer::start().await;
     server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">secret", &format!("~{KEY}"), "+lpush"]).await;
     let queue = capped_queue(server.url_with_login("pusher:secret"), 2);
-    let acknowledged = queue.publish_batch(&messages(1..=3)).await.unwrap();
+    let acknowledged = taken(queue.publish_batch(&messages(1..=3)).await);
     assert_eq!(acknowledged, Acknowledgement { queue_length: 3, trimmed: 0 });
     assert_eq!(kind(queue.queue_length().await), PublishingErrorKind::Rejected);
 
     server.command::<()>(&["ACL", "SETUSER", "pusher", "+ltrim"]).await;
-    let acknowledged = queue.publish(&message(4)).await.unwrap();
+    let acknowledged = taken(queue.publish_batch(&message(4)).await);
     assert_eq!(acknowledged, Acknowledgement { queue_length: 2, trimmed: 2 });
 }
 
@@ -238,9 +250,9 @@ async fn a_full_server_refuses_until_there_is_room() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    assert_eq!(kind(queue.publish(&message(1)).await), PublishingErrorKind::Refused);
+    assert_eq!(kind(queue.publish_batch(&message(1)).await), PublishingErrorKind::Refused);
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
 }
 
 #[tokio::test]
@@ -248,7 +260,7 @@ async fn a_server_without_a_free_client_slot_refuses() {
     let server = RedisServer::start().await;
     let _occupied = server.connect().await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxclients", "1"]).await;
-    let error = queue(server.url()).publish(&message(1)).await.unwrap_err();
+    let error = queue(server.url()).publish_batch(&message(1)).await.unwrap_err();
     assert_eq!(report(&error), "cannot push 1 message: busy or full: ERR max number of clients reached");
 }
 
@@ -256,15 +268,15 @@ async fn a_server_without_a_free_client_slot_refuses() {
 async fn a_server_that_became_a_replica_is_left() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
     queue.health_check().await.unwrap();
 
     server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
-    assert_eq!(kind(queue.publish(&message(2)).await), PublishingErrorKind::Refused);
+    assert_eq!(kind(queue.publish_batch(&message(2)).await), PublishingErrorKind::Refused);
     assert_eq!(queue.pool_state().size, 0, "the next try looks the server up afresh");
 
     server.command::<()>(&["REPLICAOF", "NO", "ONE"]).await;
-    queue.publish(&message(2)).await.unwrap();
+    queue.publish_batch(&message(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -283,11 +295,11 @@ async fn the_state_of_queue_and_pool_can_be_asked_for() {
 async fn a_closed_queue_holds_no_connection_and_fails() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
-    queue.publish(&message(1)).await.unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
     queue.health_check().await.unwrap();
 
     queue.close().await;
-    let error = queue.publish(&message(2)).await.unwrap_err();
+    let error = queue.publish_batch(&message(2)).await.unwrap_err();
     assert_eq!(report(&error), "cannot push 1 message: rejected: the queue is closed");
     assert!(queue.health_check().await.is_err());
     assert_eq!(queue.pool_state().size, 0);

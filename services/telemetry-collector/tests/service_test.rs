@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use support::eventually;
+use telemetry_collector::batch::Batch;
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
-use telemetry_collector::publishers::{Acknowledgement, EncodedMessage, RetrySettings, TelemetryPublisher};
+use telemetry_collector::publishers::{Acknowledgement, Receipt, RetrySettings, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
 use telemetry_collector::{TelemetryError, TelemetryResult};
 use telemetry_proto::v1::GetSnapshotRequest;
@@ -58,9 +59,9 @@ impl TelemetryPublisher for Remembering {
         "memory"
     }
 
-    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement> {
-        self.taken.lock().unwrap().extend(messages.iter().map(|message| message.sequence));
-        Ok(Acknowledgement::default())
+    async fn publish_batch(&self, batch: &Batch) -> TelemetryResult<Receipt> {
+        self.taken.lock().unwrap().extend(batch.messages.iter().map(|message| message.sequence));
+        Ok(Receipt::Taken(Acknowledgement::default()))
     }
 
     async fn health_check(&self) -> TelemetryResult<()> {

@@ -10,7 +10,7 @@ use crate::clock::WallClock;
 use crate::errors::{PublishingErrorKind, TelemetryResult};
 use crate::health::{Component, HealthBoard, HealthReader};
 use crate::outbox::Stamper;
-use crate::publishers::{Acknowledgement, EncodedMessage, RetrySettings};
+use crate::publishers::{Acknowledgement, RetrySettings};
 use crate::testing::sample;
 
 /// Fails as it is told, then takes everything.
@@ -36,11 +36,11 @@ impl TelemetryPublisher for FlakyPublisher {
         "flaky"
     }
 
-    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement> {
-        self.attempts.lock().unwrap().push(messages.iter().map(|message| message.sequence).collect());
+    async fn publish_batch(&self, batch: &Batch) -> TelemetryResult<Receipt> {
+        self.attempts.lock().unwrap().push(batch.messages.iter().map(|message| message.sequence).collect());
         match self.failures.lock().unwrap().pop_front() {
             Some(kind) => Err(TelemetryError::publishing("push", kind, "told to fail")),
-            None => Ok(Acknowledgement::default()),
+            None => Ok(Receipt::Taken(Acknowledgement::default())),
         }
     }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::WallClock;
+use crate::models::GapRecord;
 use crate::testing::sample;
 
 fn outbox(max_bytes: usize) -> Outbox {
@@ -39,7 +40,7 @@ async fn take_all(outbox: &Outbox) -> Vec<TelemetryMessage> {
 }
 
 fn read(batch: &Batch) -> Vec<TelemetryMessage> {
-    batch.messages().iter().map(|message| TelemetryMessage::from_json(&message.json).unwrap()).collect()
+    batch.messages.iter().map(|message| TelemetryMessage::from_json(&message.json).unwrap()).collect()
 }
 
 fn sequences(messages: &[TelemetryMessage]) -> Vec<u64> {
@@ -151,7 +152,7 @@ async fn an_outage_keeps_the_newest_in_a_small_outbox() {
     for _ in 0..100 {
         outbox.append(sample()).unwrap();
     }
-    assert!(on_its_way.messages().len() <= 2);
+    assert!(on_its_way.messages.len() <= 2);
     assert!(outbox.status().messages >= 7, "{:?}", outbox.status());
 }
 

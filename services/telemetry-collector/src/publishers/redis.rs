@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout};
 
 use self::commands::Pushed;
 use self::failure::Failure;
-use super::{Acknowledgement, EncodedMessage, PoolState, RedisPublisher, TelemetryPublisher};
+use super::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};
+use crate::batch::{Batch, EncodedMessage};
 use crate::errors::{Cause, TelemetryError, TelemetryResult};
 
 /// One connection publishes, the other answers questions meanwhile. More would only cost the server.
@@ -176,16 +177,17 @@ impl TelemetryPublisher for RedisQueue {
         &self.destination
     }
 
-    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement> {
+    async fn publish_batch(&self, batch: &Batch) -> TelemetryResult<Receipt> {
+        let messages = batch.messages.as_slice();
         if messages.is_empty() {
-            return Ok(Acknowledgement::default());
+            return Ok(Receipt::Taken(Acknowledgement::default()));
         }
         let pushed = self.push(messages).await.map_err(|failure| {
             let plural = if messages.len() == 1 { "" } else { "s" };
             failure.of(format!("push {} message{plural}", messages.len()))
         })?;
         self.watch_cap(pushed.trim_error);
-        Ok(pushed.acknowledgement)
+        Ok(Receipt::Taken(pushed.acknowledgement))
     }
 
     async fn health_check(&self) -> TelemetryResult<()> {
@@ -276,6 +278,8 @@ fn describe(server: &ConnectionInfo) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::errors::report;
 
@@ -329,7 +333,8 @@ mod tests {
     #[tokio::test]
     async fn an_empty_batch_needs_no_server() {
         let queue = RedisQueue::connect_lazily(&settings("redis://127.0.0.1:1")).unwrap();
-        assert_eq!(queue.publish_batch(&[]).await.unwrap(), Acknowledgement::default());
+        let empty = Batch { instance_id: Uuid::nil(), acknowledged: 0, messages: Vec::new() };
+        assert_eq!(queue.publish_batch(&empty).await.unwrap(), Receipt::Taken(Acknowledgement::default()));
         assert_eq!(queue.pool_state(), PoolState { max_size: 2, size: 0, available: 0, waiting: 0 });
     }
 }

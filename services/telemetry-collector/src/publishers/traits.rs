@@ -1,10 +1,9 @@
 //! What the delivery loop asks of a destination.
 
-use std::slice;
-
 use async_trait::async_trait;
+use uuid::Uuid;
 
-use super::EncodedMessage;
+use crate::batch::{Batch, EncodedMessage};
 use crate::errors::TelemetryResult;
 
 /// Somewhere messages go.
@@ -16,21 +15,21 @@ pub trait TelemetryPublisher: Send + Sync {
     /// Where messages go, for people to read; no secrets.
     fn destination(&self) -> &str;
 
-    /// Sends one message.
+    /// Sends one message, with no word on what the destination had before.
     ///
     /// # Errors
     /// As [`publish_batch`](Self::publish_batch).
-    async fn publish(&self, message: &EncodedMessage) -> TelemetryResult<Acknowledgement> {
-        self.publish_batch(slice::from_ref(message)).await
+    async fn publish(&self, instance_id: Uuid, message: EncodedMessage) -> TelemetryResult<Receipt> {
+        self.publish_batch(&Batch { instance_id, acknowledged: 0, messages: vec![message] }).await
     }
 
-    /// Sends messages in their order, all or none. `Ok` means that the destination has acknowledged every one.
+    /// Sends messages in their order, all or none.
     ///
     /// # Errors
     /// [`Publishing`](crate::errors::TelemetryError::Publishing), classified. After
     /// [`TimedOut`](crate::errors::PublishingErrorKind::TimedOut) or a broken connection the messages may have been
     /// taken all the same; `(instance_id, sequence)` lets a consumer drop the second copy.
-    async fn publish_batch(&self, messages: &[EncodedMessage]) -> TelemetryResult<Acknowledgement>;
+    async fn publish_batch(&self, batch: &Batch) -> TelemetryResult<Receipt>;
 
     /// Asks the destination whether it is there.
     ///
@@ -53,6 +52,18 @@ pub trait RedisPublisher: TelemetryPublisher {
 
     /// The connections of the pool.
     fn pool_state(&self) -> PoolState;
+}
+
+/// What the destination said to a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It has acknowledged every message.
+    Taken(Acknowledgement),
+    /// It took nothing, since it lost messages that it had acknowledged: it should be offered what comes after `newest`.
+    Behind {
+        /// The highest number of the batch's instance that it still has; 0 when it knows nothing of the instance.
+        newest: u64,
+    },
 }
 
 /// What the destination said when it took messages.

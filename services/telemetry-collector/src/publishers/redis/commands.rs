@@ -5,7 +5,8 @@ use std::num::NonZeroU64;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
-use crate::publishers::{Acknowledgement, EncodedMessage};
+use crate::batch::EncodedMessage;
+use crate::publishers::Acknowledgement;
 
 /// A push that Redis acknowledged.
 #[derive(Debug, PartialEq)]
@@ -80,7 +81,11 @@ mod tests {
     fn messages(json: &[&str]) -> Vec<EncodedMessage> {
         json.iter()
             .zip(1..)
-            .map(|(json, sequence)| EncodedMessage { sequence, json: Bytes::copy_from_slice(json.as_bytes()) })
+            .map(|(json, sequence)| EncodedMessage {
+                sequence,
+                json: Bytes::copy_from_slice(json.as_bytes()),
+                is_gap_record: false,
+            })
             .collect()
     }
 
