@@ -76,3 +76,45 @@ use_pinned_rust() {
 }
 
 rustc_is() { [[ $(cd "$2" && rustc --version 2>/dev/null) == "rustc $1 "* ]]; }
+
+# What the checks and tests take from a package registry: pinned with checksums, outside the tree, shared by all clones.
+tool_cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/telemetry-tools
+
+# venv_of REQUIREMENTS: the virtual environment with these packages; another content of the file is another folder.
+venv_of() { printf '%s/%s-%s\n' "$tool_cache" "$(basename "$(dirname "$1")")" "$(cksum <"$1" | cut -d' ' -f1)"; }
+
+# provide_venv REQUIREMENTS: makes it, unless it is there. Fails if it cannot.
+provide_venv() {
+  local requirements=$1 venv
+  venv=$(venv_of "$requirements")
+  venv_works "$venv" && return
+  has_venv_module || { is_root && have apt-get && step "apt-get install python3-venv" apt_install_or_update python3-venv; } || return
+  mkdir -p "$tool_cache"
+  (
+    # Clones wait for each other.
+    flock 9
+    venv_works "$venv" || step "pip install ($requirements)" make_venv "$venv" "$requirements"
+  ) 9>"$tool_cache/lock"
+}
+
+has_venv_module() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Python may have been updated away from below it.
+venv_works() { [ -e "$1/.complete" ] && "$1/bin/python" -c '' 2>/dev/null; }
+
+make_venv() {
+  rm -rf "$1"
+  python3 -m venv "$1" &&
+    "$1/bin/pip" install --disable-pip-version-check --no-cache-dir --only-binary :all: --require-hashes -r "$2" &&
+    touch "$1/.complete"
+}
+
+# provide_python WORKSPACE: a Python with what tests in Python need; TELEMETRY_PYTHON names it.
+provide_python() {
+  provide_venv "$1/examples/python/requirements.txt" || return
+  TELEMETRY_PYTHON=$(venv_of "$1/examples/python/requirements.txt")/bin/python
+  export TELEMETRY_PYTHON
+}
+
+# provide_buf WORKSPACE: buf, where version-check.sh looks for it.
+provide_buf() { provide_venv "$1/tools/buf/requirements.txt"; }

@@ -22,6 +22,8 @@ main() {
   provide redis-server redis-server || say "note: there is no redis-server; install it (Debian: apt-get install redis-server)"
 
   provide ps procps || say "note: there is no kill command; install it (Debian: apt-get install procps)"
+  provide_buf "$PWD" || say "note: buf is not to be had; the schema's checks say so"
+  provide_python "$PWD" || say "note: there is no Python with examples/python/requirements.txt; tests that need it fail"
 
   check "versions in step" scripts/version-check.sh
   cases "version-check's own tests" scripts/tests/version-check_test.sh
