@@ -3,8 +3,10 @@
 // Each test file is a crate of its own and uses what it needs.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod cluster;
 pub mod collector;
 pub mod redis_server;
+pub mod sentinel;
 
 use std::time::{Duration, Instant};
 

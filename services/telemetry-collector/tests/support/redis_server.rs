@@ -43,6 +43,11 @@ impl RedisServer {
         panic!("redis-server {options:?} ends as soon as it starts");
     }
 
+    /// Port of the server, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// URL of the server, without login.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -136,23 +141,28 @@ impl Drop for RedisServer {
 }
 
 fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
-    let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-    Command::new(&program)
+    program()
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket", &socket(directory)])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .arg("--dir")
         .arg(directory)
         .args(options)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot start {}: {error}; REDIS_SERVER may name another", program.display()))
+        .unwrap_or_else(|error| panic!("cannot start redis-server: {error}; REDIS_SERVER may name another"))
+}
+
+/// The server's program, silent.
+pub(super) fn program() -> Command {
+    let mut command = Command::new(env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into()));
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
 }
 
 fn socket(directory: &Path) -> String {
     directory.join("redis.sock").display().to_string()
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listened on a moment ago.
+pub(super) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).unwrap().port()
 }
