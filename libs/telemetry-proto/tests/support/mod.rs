@@ -1,5 +1,9 @@
 //! Messages for the schema's tests: examples written out, and strategies that make any.
 
+// Each test file is a crate of its own and uses what it needs.
+#![allow(dead_code)]
+
+pub(crate) mod json;
 pub(crate) mod strategies;
 
 use std::time::{Duration, SystemTime};

@@ -1,0 +1,63 @@
+//! The descriptor set that gRPC reflection serves.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use prost::Message;
+use telemetry_proto::v1::FILE_DESCRIPTOR_SET;
+
+#[test]
+fn the_descriptor_set_holds_the_package_and_all_it_imports() {
+    let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let names: Vec<_> = set.file.iter().map(|file| file.name()).collect();
+    for file in &set.file {
+        for import in &file.dependency {
+            assert!(names.contains(&import.as_str()), "{} imports {import}, which is not in {names:?}", file.name());
+        }
+    }
+    let ours: Vec<_> = set.file.iter().filter(|file| file.package() == "telemetry.v1").collect();
+    let services: Vec<_> = ours.iter().flat_map(|file| &file.service).collect();
+    assert_eq!(services.iter().map(|service| service.name()).collect::<Vec<_>>(), ["ControlService"]);
+    let rpcs: Vec<_> = services[0].method.iter().map(|rpc| (rpc.name(), rpc.input_type(), rpc.output_type())).collect();
+    assert_eq!(
+        rpcs,
+        [
+            ("GetSnapshot", ".telemetry.v1.GetSnapshotRequest", ".telemetry.v1.GetSnapshotResponse"),
+            ("SetInterval", ".telemetry.v1.SetIntervalRequest", ".telemetry.v1.SetIntervalResponse"),
+            ("Health", ".telemetry.v1.HealthRequest", ".telemetry.v1.HealthResponse"),
+        ]
+    );
+    let messages: Vec<_> = ours.iter().flat_map(|file| &file.message_type).map(|message| message.name()).collect();
+    assert!(messages.contains(&"TelemetryMessage") && messages.contains(&"UnavailableField"), "{messages:?}");
+}
+
+#[test]
+fn every_element_of_the_schema_is_explained() {
+    let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+    for file in set.file.iter().filter(|file| file.package() == "telemetry.v1") {
+        // Present only while the build keeps source info in the set.
+        let Some(source) = &file.source_code_info else { continue };
+        let explained =
+            |path: &[i32]| source.location.iter().any(|at| at.path == path && !at.leading_comments().trim().is_empty());
+        let mut elements = Vec::new();
+        for (m, message) in (0..).zip(&file.message_type) {
+            elements.push((vec![4, m], message.name().to_owned()));
+            for (f, field) in (0..).zip(&message.field) {
+                elements.push((vec![4, m, 2, f], format!("{}.{}", message.name(), field.name())));
+            }
+        }
+        for (e, enumeration) in (0..).zip(&file.enum_type) {
+            elements.push((vec![5, e], enumeration.name().to_owned()));
+            for (v, value) in (0..).zip(&enumeration.value) {
+                elements.push((vec![5, e, 2, v], value.name().to_owned()));
+            }
+        }
+        for (s, service) in (0..).zip(&file.service) {
+            elements.push((vec![6, s], service.name().to_owned()));
+            for (r, rpc) in (0..).zip(&service.method) {
+                elements.push((vec![6, s, 2, r], format!("{}.{}", service.name(), rpc.name())));
+            }
+        }
+        for (path, name) in elements {
+            assert!(explained(&path), "{name} in {} has no comment", file.name());
+        }
+    }
+}
