@@ -116,5 +116,7 @@ provide_python() {
   export TELEMETRY_PYTHON
 }
 
-# provide_buf WORKSPACE: buf, where version-check.sh looks for it.
+# provide_buf WORKSPACE: buf, where buf_program says.
 provide_buf() { provide_venv "$1/tools/buf/requirements.txt"; }
+
+buf_program() { printf '%s/bin/buf\n' "$(venv_of "$1/tools/buf/requirements.txt")"; }

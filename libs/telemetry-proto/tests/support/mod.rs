@@ -3,11 +3,15 @@
 // Each test file is a crate of its own and uses what it needs.
 #![allow(dead_code)]
 
+pub(crate) mod goldens;
 pub(crate) mod json;
+pub(crate) mod released;
 pub(crate) mod strategies;
 
 use std::time::{Duration, SystemTime};
 
+use telemetry_proto::v1::telemetry_data::Metrics;
+use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{
     CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapReason, GapRecord, LoadAverages, Stamp, TelemetryData,
     TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason,
@@ -93,6 +97,13 @@ pub(crate) fn full_sample() -> TelemetryMessage {
         unavailable: vec![UnavailableField::new("cores.usage_percent", UnavailableReason::FirstSample)],
     };
     TelemetryMessage::new(stamp(u64::MAX), TelemetryData::new(metadata, cpu))
+}
+
+/// The processor metrics of a sample.
+pub(crate) fn cpu_mut(message: &mut TelemetryMessage) -> &mut CpuMetrics {
+    let Some(Payload::Data(data)) = &mut message.payload else { panic!("no data") };
+    let Some(Metrics::Cpu(cpu)) = &mut data.metrics else { panic!("no cpu") };
+    cpu
 }
 
 /// A sample with as little in it as the schema allows.
