@@ -1,0 +1,154 @@
+//! The queue as a stream of checked, typed messages.
+//!
+//! # What is promised
+//! A message is taken by moving it to a *processing list* of this consumer, in one step inside Redis, and leaves that
+//! list when the service acknowledges it. What a consumer that died had not acknowledged goes back to the head of the
+//! queue. So each message is handed out **at least once**; within one consumer, a second copy of the same
+//! `(instance_id, sequence)` is dropped.
+//!
+//! Messages of one instance come in order, but for what came back from a dead consumer or was dropped without an
+//! acknowledgement. Messages that an earlier start of a collector left in its spool may come after the first ones of
+//! the new start.
+//!
+//! # Keys
+//! Beside the list `KEY` a consumer uses, in the same slot of a Redis Cluster:
+//!
+//! | key | what it is |
+//! | --- | --- |
+//! | `{KEY}:processing:ID` | the messages that consumer `ID` has taken and not acknowledged |
+//! | `{KEY}:alive:ID` | exists while consumer `ID` lives |
+//! | `{KEY}:consumers` | a set of the ids of all consumers |
+//! | `{KEY}:dead` | messages that cannot be read, newest first, each as JSON with the reason; the newest 10 000 stay |
+//!
+//! (A `KEY` that has a hash tag of its own keeps it.) The user needs the permission for these keys and for `BLMOVE`,
+//! `LMOVE`, `LLEN`, `LRANGE`, `LREM`, `LPUSH`, `LTRIM`, `RPUSH`, `SADD`, `SREM`, `SMEMBERS`, `SET`, `DEL`, `EXISTS` and
+//! `EVAL`; `CLIENT ID` and `CLIENT UNBLOCK` make the end quicker. Redis 6.2 or later.
+//!
+//! # Encodings
+//! A message in JSON begins with `{`. The protobuf encoding begins with `0x0A`, the tag of the message's first field,
+//! `schema_version`, which is never empty. Both are read, side by side on one list.
+
+mod decode;
+mod delivery;
+mod error;
+mod event;
+mod keys;
+mod ledger;
+mod pump;
+mod queue;
+mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::Stream;
+use futures_util::stream::poll_fn;
+use tokio::sync::{mpsc, oneshot};
+
+use self::delivery::Command;
+pub use self::delivery::Delivery;
+pub use self::error::{ConsumerError, RedisProblem};
+pub use self::event::{Envelope, Event, Gap, Sample};
+use self::pump::Pump;
+use self::queue::Queue;
+pub use self::settings::ConsumerSettings;
+
+/// Deliveries that lie ready for [`QueueConsumer::next`]; they count as in flight.
+const READY: usize = 64;
+
+/// Reads the queue.
+///
+/// Dropping it gives back, in the background, what was taken and not acknowledged; [`close`](Self::close) waits for
+/// that.
+#[derive(Debug)]
+pub struct QueueConsumer {
+    events: mpsc::Receiver<Result<Delivery, ConsumerError>>,
+    commands: mpsc::UnboundedSender<Command>,
+    counters: Counters,
+}
+
+impl QueueConsumer {
+    /// Starts to read. Redis need not be up: [`next`](Self::next) says when it cannot be reached, and goes on when it
+    /// can. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Settings`] when the URL is wrong.
+    pub fn connect(settings: ConsumerSettings) -> Result<Self, ConsumerError> {
+        let queue = Queue::new(&settings)?;
+        let (to_service, events) = mpsc::channel(READY.min(settings.max_in_flight));
+        let (commands, from_service) = mpsc::unbounded_channel();
+        let counters = Counters::default();
+        let pump = Pump::new(settings, queue, to_service, (commands.clone(), from_service), counters.clone());
+        tokio::spawn(pump.run());
+        Ok(Self { events, commands, counters })
+    }
+
+    /// The next event, as soon as there is one. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Redis`] once when the queue cannot be reached or read. The consumer goes on by itself, with
+    /// growing pauses: call `next` again. [`ConsumerError::OtherMajor`] for a message of another major version of the
+    /// schema, which was set aside; the next call gives the message after it.
+    pub async fn next(&mut self) -> Result<Delivery, ConsumerError> {
+        self.events.recv().await.unwrap_or(Err(ConsumerError::Closed))
+    }
+
+    /// The same as a [`Stream`], which does not end by itself.
+    pub fn into_stream(mut self) -> impl Stream<Item = Result<Delivery, ConsumerError>> + Send + Unpin {
+        poll_fn(move |context| self.events.poll_recv(context))
+    }
+
+    /// What has been counted so far; a handle that stays good when the consumer has moved elsewhere.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// Stops: takes no more, tells Redis the acknowledgements that are on their way, and gives everything else back to
+    /// the queue. Where Redis cannot be reached, the next consumer does that.
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(done)).is_ok() {
+            // An error means that the end has been reached, too.
+            let _ = closed.await;
+        }
+    }
+}
+
+/// What a consumer has counted since it started.
+#[derive(Debug, Clone, Default)]
+pub struct Counters(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    messages: AtomicU64,
+    duplicates: AtomicU64,
+    dead_letters: AtomicU64,
+    reclaimed: AtomicU64,
+}
+
+impl Counters {
+    /// Messages handed to the service, each number once.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.0.messages.load(Ordering::Relaxed)
+    }
+
+    /// Second copies that were dropped.
+    #[must_use]
+    pub fn duplicates(&self) -> u64 {
+        self.0.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// Messages that were put on the dead-letter list.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        self.0.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// Messages of dead consumers that this one gave back to the queue.
+    #[must_use]
+    pub fn reclaimed(&self) -> u64 {
+        self.0.reclaimed.load(Ordering::Relaxed)
+    }
+}

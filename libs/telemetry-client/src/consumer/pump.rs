@@ -1,0 +1,408 @@
+//! The task behind a consumer: it alone talks to Redis, takes messages as long as there is room, and settles them.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::pending;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures_util::future::BoxFuture;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::decode::{Unreadable, decode};
+use super::delivery::{Command, Settlement, Unsettled};
+use super::ledger::{Ledger, Verdict};
+use super::queue::{Element, Queue};
+use super::{ConsumerError, ConsumerSettings, Counters, Delivery, Event, RedisProblem};
+
+/// Settlements told to Redis in one round trip, at most.
+const BATCH: usize = 256;
+/// Signs of life in the time after which a consumer counts as dead.
+const BEATS: u32 = 3;
+
+type Outcome = Result<Delivery, ConsumerError>;
+
+pub(super) struct Pump {
+    settings: ConsumerSettings,
+    queue: Queue,
+    to_service: mpsc::Sender<Outcome>,
+    commands: mpsc::UnboundedSender<Command>,
+    from_service: mpsc::UnboundedReceiver<Command>,
+    counters: Counters,
+    ledger: Ledger,
+    /// What the service will be given.
+    ready: VecDeque<Outcome>,
+    /// Everything taken that Redis does not know to be settled.
+    in_flight: HashMap<u64, InFlight>,
+    next_id: u64,
+    /// What Redis must still be told, in this order.
+    unsettled: VecDeque<Unsettled>,
+    outage: Outage,
+}
+
+struct InFlight {
+    element: Element,
+    number: Option<(Uuid, u64)>,
+}
+
+/// The way to Redis.
+enum Link {
+    Up(Box<Connections>),
+    Down { until: Instant },
+}
+
+struct Connections {
+    asking: MultiplexedConnection,
+    waiting: MultiplexedConnection,
+    /// The server's number of `waiting`, where it tells.
+    waiting_id: Option<i64>,
+    /// The take that is under way on `waiting`.
+    taking: Option<BoxFuture<'static, RedisResult<Vec<Element>>>>,
+    next_beat: Instant,
+    /// Redis holds more for this consumer than it knows of: a take whose answer was lost.
+    strays: bool,
+}
+
+/// What happened on the way to Redis.
+enum Happened {
+    RetryDue,
+    BeatDue,
+    Taken(RedisResult<Vec<Element>>),
+}
+
+/// Why and how long Redis has not served.
+struct Outage {
+    settings: ExponentialBuilder,
+    pauses: ExponentialBackoff,
+    longest: Duration,
+    told: Option<RedisProblem>,
+}
+
+/// A step that Redis did not take.
+struct Failed(&'static str, RedisError);
+
+impl Pump {
+    pub(super) fn new(
+        settings: ConsumerSettings,
+        queue: Queue,
+        to_service: mpsc::Sender<Outcome>,
+        (commands, from_service): (mpsc::UnboundedSender<Command>, mpsc::UnboundedReceiver<Command>),
+        counters: Counters,
+    ) -> Self {
+        Self {
+            ledger: Ledger::new(settings.missing_after),
+            outage: Outage::new(&settings),
+            settings,
+            queue,
+            to_service,
+            commands,
+            from_service,
+            counters,
+            ready: VecDeque::new(),
+            in_flight: HashMap::new(),
+            next_id: 0,
+            unsettled: VecDeque::new(),
+        }
+    }
+
+    /// Works until the consumer is closed or dropped.
+    pub(super) async fn run(mut self) {
+        let to_service = self.to_service.clone();
+        let mut link = Link::Down { until: Instant::now() };
+        let mut commands = Vec::new();
+        let closed = 'open: loop {
+            for command in commands.drain(..) {
+                match command {
+                    Command::Settle(unsettled) => self.unsettled.push_back(unsettled),
+                    Command::Close(done) => break 'open Some(done),
+                }
+            }
+            if let Link::Up(connections) = &mut link
+                && let Err(failed) = self.advance(connections).await
+            {
+                link = self.lost(failed);
+            }
+            tokio::select! {
+                biased;
+                () = to_service.closed() => break None,
+                _ = self.from_service.recv_many(&mut commands, BATCH) => {}
+                Ok(permit) = to_service.reserve(), if !self.ready.is_empty() => {
+                    if let Some(outcome) = self.ready.pop_front() {
+                        permit.send(outcome);
+                    }
+                }
+                now = at(self.ledger.next_overdue()) => {
+                    let missing = self.ledger.take_overdue(now);
+                    self.ready.extend(missing.into_iter().map(|event| Ok(Delivery::of_notice(event))));
+                }
+                happened = link.happening() => {
+                    link = match self.proceed(link, happened).await {
+                        Ok(link) => link,
+                        Err(failed) => self.lost(failed),
+                    };
+                }
+            }
+        };
+        self.end(link, closed).await;
+    }
+
+    async fn proceed(&mut self, link: Link, happened: Happened) -> Result<Link, Failed> {
+        match (link, happened) {
+            (Link::Up(connections), Happened::Taken(taken)) => {
+                let taken = taken.map_err(|error| Failed("take messages", error))?;
+                taken.into_iter().for_each(|element| self.admit(element));
+                Ok(Link::Up(connections))
+            }
+            (Link::Up(mut connections), _) => {
+                self.beat(&mut connections).await?;
+                Ok(Link::Up(connections))
+            }
+            (Link::Down { .. }, _) => Ok(Link::Up(Box::new(self.connect().await?))),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Connections, Failed> {
+        let limit = self.settings.connect_timeout;
+        let failed = |error| Failed("connect to Redis", error);
+        let asking = self.queue.connect(limit).await.map_err(failed)?;
+        let mut waiting = self.queue.connect_to_wait(limit).await.map_err(failed)?;
+        let mut connections = Connections {
+            asking,
+            waiting_id: redis::cmd("CLIENT").arg("ID").query_async(&mut waiting).await.ok(),
+            waiting,
+            taking: None,
+            next_beat: Instant::now(),
+            strays: true,
+        };
+        self.beat(&mut connections).await?;
+        info!(consumer = %self.queue.consumer(), "the telemetry queue is read");
+        self.outage.over();
+        Ok(connections)
+    }
+
+    /// Tells Redis what is settled, and takes more while there is room.
+    async fn advance(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+        while !self.unsettled.is_empty() {
+            self.settle(connections).await?;
+        }
+        if connections.taking.is_none() {
+            if connections.strays {
+                self.find_strays(connections).await?;
+            }
+            let room = self.settings.max_in_flight.saturating_sub(self.in_flight.len());
+            if room > 0 {
+                connections.taking = Some(Box::pin(self.queue.clone().take(connections.waiting.clone(), room)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+        let batch = self.unsettled.len().min(BATCH);
+        let elements = self
+            .unsettled
+            .iter()
+            .take(batch)
+            .filter_map(|unsettled| Some((&self.in_flight.get(&unsettled.id)?.element, &unsettled.how)));
+        let told = self.queue.settle(&mut connections.asking, elements).await;
+        told.map_err(|error| Failed("settle messages", error))?;
+        for Unsettled { id, how, done } in self.unsettled.drain(..batch) {
+            let number = self.in_flight.remove(&id).and_then(|taken| taken.number);
+            match (how, number) {
+                (Settlement::Returned, Some((instance, sequence))) => self.ledger.forget(instance, sequence),
+                (Settlement::Dead(_), _) => {
+                    self.counters.0.dead_letters.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+            // Nobody waits for it any more: that is the service's to decide.
+            let _ = done.map(|done| done.send(()));
+        }
+        Ok(())
+    }
+
+    async fn beat(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+        let beat =
+            self.queue.beat(&mut connections.asking).await.map_err(|error| Failed("give a sign of life", error))?;
+        connections.next_beat = Instant::now() + self.settings.dead_after / BEATS;
+        // A take that is under way may have arrived there and not here: this is looked at when none is.
+        connections.strays |= beat.held != self.in_flight.len();
+        if beat.reclaimed > 0 {
+            info!(messages = beat.reclaimed, "messages of dead consumers are back in the telemetry queue");
+            self.counters.0.reclaimed.fetch_add(beat.reclaimed, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Admits what Redis holds for this consumer and the consumer does not know of. No take may be under way.
+    async fn find_strays(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+        let held = self.queue.held(&mut connections.asking).await.map_err(|error| Failed("look for strays", error))?;
+        let mut known: BTreeMap<&[u8], usize> = BTreeMap::new();
+        for taken in self.in_flight.values() {
+            *known.entry(&taken.element).or_default() += 1;
+        }
+        let mut is_stray = |element: &Element| match known.get_mut(element.as_slice()) {
+            Some(copies) if *copies > 0 => {
+                *copies -= 1;
+                false
+            }
+            _ => true,
+        };
+        let strays: Vec<_> = held.into_iter().filter(|element| is_stray(element)).collect();
+        debug!(strays = strays.len(), "looked for messages that were taken and never arrived");
+        strays.into_iter().for_each(|element| self.admit(element));
+        connections.strays = false;
+        Ok(())
+    }
+
+    /// Makes of an element what the service will see of it.
+    fn admit(&mut self, element: Element) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let number = match decode(&element) {
+            Ok(event) => self.admit_event(id, event),
+            Err(unreadable) => {
+                self.bury(id, unreadable);
+                None
+            }
+        };
+        self.in_flight.insert(id, InFlight { element, number });
+    }
+
+    fn admit_event(&mut self, id: u64, event: Event) -> Option<(Uuid, u64)> {
+        let number = event.envelope().map(|envelope| (envelope.instance_id, envelope.sequence));
+        match self.ledger.record(&event, Instant::now()) {
+            Verdict::Duplicate => {
+                self.counters.0.duplicates.fetch_add(1, Ordering::Relaxed);
+                self.unsettled.push_back(Unsettled { id, how: Settlement::Acknowledged, done: None });
+                // It leaves no trace in the ledger: the number is the first copy's.
+                return None;
+            }
+            Verdict::New { first: true } => {
+                self.ready.extend(number.map(|(instance_id, first_sequence)| {
+                    Ok(Delivery::of_notice(Event::InstanceStarted { instance_id, first_sequence }))
+                }));
+            }
+            Verdict::New { first: false } => {}
+        }
+        self.counters.0.messages.fetch_add(1, Ordering::Relaxed);
+        self.ready.push_back(Ok(Delivery::of_message(event, id, self.commands.clone())));
+        number
+    }
+
+    fn bury(&mut self, id: u64, unreadable: Unreadable) {
+        let reason = unreadable.to_string();
+        let kept_in = self.queue.dead_letters();
+        warn!(reason, kept_in, "a message cannot be read");
+        if let Unreadable::OtherMajor { found, known } = unreadable {
+            self.ready.push_back(Err(ConsumerError::OtherMajor { found, known, kept_in: kept_in.to_owned() }));
+        }
+        self.unsettled.push_back(Unsettled { id, how: Settlement::Dead(reason), done: None });
+    }
+
+    fn lost(&mut self, Failed(operation, error): Failed) -> Link {
+        let error = ConsumerError::redis(operation, error);
+        let ConsumerError::Redis { problem, .. } = &error else { return Link::Down { until: Instant::now() } };
+        let pause = self.outage.pause(*problem);
+        if self.outage.is_news(*problem) {
+            self.ready.push_back(Err(error));
+        } else {
+            debug!(%error, ?pause, "the telemetry queue is still not read");
+        }
+        Link::Down { until: Instant::now() + pause }
+    }
+
+    /// Tells Redis what it can be told, gives the rest back, and ends.
+    async fn end(mut self, link: Link, done: Option<oneshot::Sender<()>>) {
+        while let Ok(Command::Settle(unsettled)) = self.from_service.try_recv() {
+            self.unsettled.push_back(unsettled);
+        }
+        if let Link::Up(mut connections) = link {
+            // A take that is still under way there would take what is about to be given back.
+            self.queue.unblock(&mut connections.asking, connections.waiting_id).await;
+            if connections.taking.is_some() {
+                // What it brings or whether it fails makes no difference: all goes back.
+                let _ = arrival(&mut connections.taking).await;
+            }
+            let mut told = Ok(());
+            while told.is_ok() && !self.unsettled.is_empty() {
+                told = self.settle(&mut connections).await;
+            }
+            let gone = self.queue.sign_off(&mut connections.asking).await;
+            if told.is_err() || gone.is_err() {
+                info!(
+                    "the end of the telemetry consumer could not be told to Redis; the next one gives its messages back"
+                );
+            }
+        }
+        // Deliveries that are still ready must not ask to be returned: they have been.
+        self.from_service.close();
+        let _ = done.map(|done| done.send(()));
+    }
+}
+
+impl Link {
+    /// Waits for the next thing to do. Dropping the future loses nothing.
+    async fn happening(&mut self) -> Happened {
+        match self {
+            Self::Down { until } => {
+                sleep_until(*until).await;
+                Happened::RetryDue
+            }
+            Self::Up(connections) => tokio::select! {
+                biased;
+                () = sleep_until(connections.next_beat) => Happened::BeatDue,
+                taken = arrival(&mut connections.taking) => Happened::Taken(taken),
+            },
+        }
+    }
+}
+
+async fn arrival(taking: &mut Option<BoxFuture<'static, RedisResult<Vec<Element>>>>) -> RedisResult<Vec<Element>> {
+    let Some(future) = taking else { return pending().await };
+    let taken = future.await;
+    *taking = None;
+    taken
+}
+
+async fn at(time: Option<Instant>) -> Instant {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+    Instant::now()
+}
+
+impl Outage {
+    fn new(settings: &ConsumerSettings) -> Self {
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(settings.retry_initial)
+            .with_max_delay(settings.retry_max)
+            .without_max_times()
+            .with_jitter();
+        Self { settings: pauses, pauses: pauses.build(), longest: settings.retry_max, told: None }
+    }
+
+    /// How long to wait before the next try.
+    fn pause(&mut self, problem: RedisProblem) -> Duration {
+        match problem {
+            RedisProblem::Rejected => self.longest,
+            _ => self.pauses.next().unwrap_or(self.longest),
+        }
+    }
+
+    /// Whether the service has not been told of it yet.
+    fn is_news(&mut self, problem: RedisProblem) -> bool {
+        self.told.replace(problem) != Some(problem)
+    }
+
+    fn over(&mut self) {
+        self.told = None;
+        self.pauses = self.settings.build();
+    }
+}

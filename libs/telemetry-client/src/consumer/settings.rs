@@ -1,0 +1,88 @@
+//! How to reach and read the queue.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How to reach and read the queue.
+#[derive(Clone)]
+pub struct ConsumerSettings {
+    pub(super) url: String,
+    pub(super) key: String,
+    pub(super) max_in_flight: usize,
+    pub(super) dead_after: Duration,
+    pub(super) missing_after: Option<Duration>,
+    pub(super) connect_timeout: Duration,
+    pub(super) response_timeout: Duration,
+    pub(super) retry_initial: Duration,
+    pub(super) retry_max: Duration,
+}
+
+impl ConsumerSettings {
+    /// The list `key` of the server at `url`: `redis://[user][:password]@host[:port][/database]` or `unix:///path`.
+    #[must_use]
+    pub fn new(url: impl Into<String>, key: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            key: key.into(),
+            max_in_flight: 1000,
+            dead_after: Duration::from_secs(30),
+            missing_after: Some(Duration::from_secs(60)),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(5),
+            retry_initial: Duration::from_millis(100),
+            retry_max: Duration::from_secs(30),
+        }
+    }
+
+    /// Messages that may be taken and not acknowledged (1000); at least 1. With that many, no more are taken.
+    #[must_use]
+    pub fn max_in_flight(mut self, messages: usize) -> Self {
+        self.max_in_flight = messages.max(1);
+        self
+    }
+
+    /// Time without a sign of life after which a consumer counts as dead, and what it had taken goes back to the queue
+    /// (30 s); at least 1 s. A sign is given three times in it, however long the service works on a message.
+    #[must_use]
+    pub fn dead_after(mut self, silence: Duration) -> Self {
+        self.dead_after = silence.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How long a missing number may still come or be named by a gap record before it is reported (60 s). `None` where
+    /// several consumers share the queue: each sees only some numbers, and none can say what is missing.
+    #[must_use]
+    pub fn missing_after(mut self, patience: Option<Duration>) -> Self {
+        self.missing_after = patience;
+        self
+    }
+
+    /// Longest time to get a connection, login included (5 s), and to wait for an answer (5 s).
+    #[must_use]
+    pub fn timeouts(mut self, connect: Duration, response: Duration) -> Self {
+        self.connect_timeout = connect;
+        self.response_timeout = response;
+        self
+    }
+
+    /// Pauses between tries to reach Redis: the first (100 ms) and the longest (30 s).
+    #[must_use]
+    pub fn retry(mut self, initial: Duration, max: Duration) -> Self {
+        self.retry_initial = initial;
+        self.retry_max = max.max(initial);
+        self
+    }
+}
+
+impl fmt::Debug for ConsumerSettings {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ConsumerSettings")
+            .field("key", &self.key)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("dead_after", &self.dead_after)
+            .field("missing_after", &self.missing_after)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+//! The control API of one collector as plain calls.
+
+mod error;
+mod settings;
+
+use std::time::Duration;
+
+use telemetry_proto::v1::control_service_client::ControlServiceClient;
+use telemetry_proto::v1::{
+    ComponentHealth, GetSnapshotRequest, HealthRequest, HealthStatus, SetIntervalRequest, TelemetryMessage,
+};
+use telemetry_proto::well_known;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+pub use self::error::ControlError;
+pub use self::settings::ControlSettings;
+
+/// Reads and steers one running collector. Clones share the connection, which is made at the first call and made anew when
+/// it breaks.
+#[derive(Debug, Clone)]
+pub struct ControlClient {
+    stub: ControlServiceClient<InterceptedService<Channel, BearerToken>>,
+    call_timeout: Duration,
+}
+
+/// The latest sample of a collector.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The message as it was, or will be, written to the queue; checked.
+    pub message: TelemetryMessage,
+    /// Time since it was collected.
+    pub age: Duration,
+}
+
+/// What the sampling interval was and is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IntervalChange {
+    /// The interval that was in force.
+    pub previous: Duration,
+    /// The interval in force from now on.
+    pub current: Duration,
+}
+
+/// How a collector is.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Health {
+    /// The collector as a whole.
+    pub status: HealthStatus,
+    /// Its parts: sampler, sink, control.
+    pub components: Vec<ComponentHealth>,
+}
+
+impl ControlClient {
+    /// A client that connects when it is first used. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ControlError::Settings`] when the address, the certificate or the token cannot be one.
+    pub fn connect_lazily(settings: ControlSettings) -> Result<Self, ControlError> {
+        let channel = settings.endpoint()?.connect_lazy();
+        let token = BearerToken(settings.authorization()?);
+        Ok(Self { stub: ControlServiceClient::with_interceptor(channel, token), call_timeout: settings.call_timeout })
+    }
+
+    /// The latest sample and its age.
+    ///
+    /// # Errors
+    /// [`ControlError`]; retryable before the first sample.
+    pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
+        const CALL: &str = "get the snapshot";
+        let answer = answered(CALL, self.stub.clone().get_snapshot(self.request(GetSnapshotRequest {})).await)?;
+        let message = answer.message.ok_or_else(|| ControlError::wrong_answer(CALL, "it holds no message"))?;
+        message.check().map_err(|invalid| ControlError::wrong_answer(CALL, invalid))?;
+        Ok(Snapshot { message, age: duration(CALL, answer.age)? })
+    }
+
+    /// Changes the sampling interval at once, for the life of the collector's process.
+    ///
+    /// # Errors
+    /// [`ControlError`]; [`Refused`](ControlError::Refused) names the allowed range.
+    pub async fn set_interval(&self, interval: Duration) -> Result<IntervalChange, ControlError> {
+        const CALL: &str = "set the interval";
+        let request = SetIntervalRequest { interval: Some(interval.into()) };
+        let answer = answered(CALL, self.stub.clone().set_interval(self.request(request)).await)?;
+        Ok(IntervalChange {
+            previous: duration(CALL, answer.previous_interval)?,
+            current: duration(CALL, answer.interval)?,
+        })
+    }
+
+    /// How the parts of the collector are.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn health(&self) -> Result<Health, ControlError> {
+        let answer = answered("get the health", self.stub.clone().health(self.request(HealthRequest {})).await)?;
+        Ok(Health { status: answer.status(), components: answer.components })
+    }
+
+    /// The server sees the limit, too, and need not work for a client that has gone.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.call_timeout);
+        request
+    }
+}
+
+/// Puts the token, if there is one, into each call.
+#[derive(Debug, Clone)]
+struct BearerToken(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for BearerToken {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+fn answered<T>(call: &'static str, answer: Result<Response<T>, Status>) -> Result<T, ControlError> {
+    answer.map(Response::into_inner).map_err(|status| ControlError::of_status(call, status))
+}
+
+fn duration(call: &'static str, span: Option<well_known::Duration>) -> Result<Duration, ControlError> {
+    let span = span.ok_or_else(|| ControlError::wrong_answer(call, "it lacks a duration"))?;
+    Duration::try_from(span).map_err(|error| ControlError::wrong_answer(call, error))
+}

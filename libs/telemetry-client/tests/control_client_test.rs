@@ -1,0 +1,192 @@
+//! The control client against a small server, plain and behind TLS with a token.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::error::Error;
+use std::future::pending;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use telemetry_client::proto::control_service_server::{ControlService, ControlServiceServer};
+use telemetry_client::proto::{
+    ComponentHealth, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse,
+    HealthStatus, SetIntervalRequest, SetIntervalResponse, Stamp, TelemetryMessage,
+};
+use telemetry_client::{ControlClient, ControlError, ControlSettings};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+/// What the server's answers are.
+#[derive(Clone)]
+struct Collector {
+    message: Option<TelemetryMessage>,
+}
+
+#[tonic::async_trait]
+impl ControlService for Collector {
+    async fn get_snapshot(&self, _: Request<GetSnapshotRequest>) -> Result<Response<GetSnapshotResponse>, Status> {
+        let message = self.message.clone().ok_or_else(|| Status::unavailable("no sample yet"))?;
+        let age = Some(Duration::from_millis(250).into());
+        Ok(Response::new(GetSnapshotResponse { message: Some(message), age }))
+    }
+
+    async fn set_interval(
+        &self,
+        request: Request<SetIntervalRequest>,
+    ) -> Result<Response<SetIntervalResponse>, Status> {
+        let interval = request.into_inner().interval;
+        if interval.is_none_or(|interval| interval.seconds >= 3600) {
+            return Err(Status::invalid_argument("interval: 2h is not a duration from 100ms to 1h"));
+        }
+        let previous_interval = Some(Duration::from_secs(1).into());
+        Ok(Response::new(SetIntervalResponse { previous_interval, interval }))
+    }
+
+    /// Hangs when there is no message.
+    async fn health(&self, _: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {
+        if self.message.is_none() {
+            pending::<()>().await;
+        }
+        let sink = ComponentHealth { name: "sink".to_owned(), ..ComponentHealth::default() };
+        Ok(Response::new(HealthResponse { status: HealthStatus::Degraded.into(), components: vec![sink] }))
+    }
+}
+
+/// An authority of the test's own, and a certificate of it for localhost.
+struct Certificates {
+    authority: String,
+    server: Identity,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = authority.self_signed(&key).unwrap();
+        let issuer = Issuer::new(authority, key);
+        let server_key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
+        Self { authority: certificate.pem(), server: Identity::from_pem(server.pem(), server_key.serialize_pem()) }
+    }
+}
+
+fn message() -> TelemetryMessage {
+    let stamp =
+        Stamp { message_id: Uuid::now_v7(), instance_id: Uuid::new_v4(), sequence: 8, collected_at: SystemTime::now() };
+    TelemetryMessage::new(stamp, GapRecord::new([3..=7], GapReason::OutboxFull))
+}
+
+/// Serves on a free port until the test ends; behind TLS a token is wanted, too.
+async fn serve(message: Option<TelemetryMessage>, tls: Option<Identity>) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut server = Server::builder();
+    let wants_token = tls.is_some();
+    if let Some(identity) = tls {
+        server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
+    }
+    let login = move |request: Request<()>| match request.metadata().get("authorization") {
+        Some(token) if wants_token && token == "Bearer s3cret" => Ok(request),
+        _ if !wants_token => Ok(request),
+        _ => Err(Status::unauthenticated("a token is wanted")),
+    };
+    let service = ControlServiceServer::with_interceptor(Collector { message }, login);
+    tokio::spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+    port
+}
+
+fn plain(port: u16) -> ControlSettings {
+    ControlSettings::new(format!("http://127.0.0.1:{port}"))
+}
+
+fn client(settings: ControlSettings) -> ControlClient {
+    ControlClient::connect_lazily(settings).unwrap()
+}
+
+#[tokio::test]
+async fn every_call_gives_plain_types() {
+    let sent = message();
+    let collector = client(plain(serve(Some(sent.clone()), None).await));
+
+    let snapshot = collector.snapshot().await.unwrap();
+    assert_eq!((snapshot.message, snapshot.age), (sent, Duration::from_millis(250)));
+
+    let change = collector.set_interval(Duration::from_millis(200)).await.unwrap();
+    assert_eq!((change.previous, change.current), (Duration::from_secs(1), Duration::from_millis(200)));
+
+    let health = collector.health().await.unwrap();
+    assert_eq!((health.status, health.components[0].name.as_str()), (HealthStatus::Degraded, "sink"));
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_the_collector_said() {
+    let collector = client(plain(serve(Some(message()), None).await));
+    let error = collector.set_interval(Duration::from_secs(7200)).await.unwrap_err();
+    assert!(matches!(error, ControlError::Refused { .. }) && !error.is_retryable());
+    assert!(error.to_string().contains("2h is not a duration from 100ms to 1h"), "{error}");
+}
+
+#[tokio::test]
+async fn before_the_first_sample_trying_again_helps() {
+    let error = client(plain(serve(None, None).await)).snapshot().await.unwrap_err();
+    assert!(matches!(error, ControlError::Unavailable { .. }) && error.is_retryable());
+    assert_eq!(error.to_string(), "cannot get the snapshot: not available: no sample yet");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_the_schema_is_refused() {
+    let wrong = TelemetryMessage { sequence: 0, ..message() };
+    let error = client(plain(serve(Some(wrong), None).await)).snapshot().await.unwrap_err();
+    assert!(matches!(error, ControlError::WrongAnswer { .. }));
+    assert_eq!(error.source().unwrap().to_string(), "sequence: 0 is not a number from 1");
+}
+
+#[tokio::test]
+async fn a_call_ends_at_its_time_limit() {
+    let port = serve(None, None).await;
+    let limit = Duration::from_millis(50);
+    let error = client(plain(port).timeouts(limit, limit)).health().await.unwrap_err();
+    assert!(matches!(error, ControlError::TimedOut { .. }) && error.is_retryable(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_is_unavailable() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
+    let error = client(plain(free)).health().await.unwrap_err();
+    assert!(matches!(error, ControlError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn tls_with_an_authority_of_ones_own_and_a_token() {
+    let certificates = Certificates::new();
+    let port = serve(Some(message()), Some(certificates.server)).await;
+    let settings = ControlSettings::new(format!("https://localhost:{port}")).ca_certificate(certificates.authority);
+
+    let welcome = client(settings.clone().bearer_token("s3cret"));
+    assert_eq!(welcome.health().await.unwrap().status, HealthStatus::Degraded);
+
+    for unknown in [settings.clone(), settings.clone().bearer_token("guess")] {
+        let error = client(unknown).health().await.unwrap_err();
+        assert!(matches!(&error, ControlError::Refused { .. }) && error.to_string().contains("Unauthenticated"));
+    }
+
+    let stranger = settings.bearer_token("s3cret").ca_certificate(Certificates::new().authority);
+    let error = client(stranger).health().await.unwrap_err();
+    assert!(matches!(error, ControlError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_at_once() {
+    let refused = |settings| ControlClient::connect_lazily(settings).unwrap_err();
+    let why = |settings| refused(settings).to_string();
+    assert_eq!(why(ControlSettings::new("not a url")), "the address of the control API is wrong");
+    assert_eq!(why(ControlSettings::new("https://localhost:1")), "the certificate of the control API is wrong");
+    assert_eq!(why(plain(1).ca_certificate("PEM")), "the certificate of the control API is wrong");
+    let readable = plain(1).bearer_token("s3cret");
+    assert!(!format!("{readable:?}").contains("s3cret"));
+    assert_eq!(refused(readable).source().unwrap().to_string(), "without https everybody on the way could read it");
+}
