@@ -71,6 +71,8 @@ cases() {
   passed=$((passed + good))
   failed=$((failed + bad))
   say "    $good passed, $bad failed"
+  # What the fault suite tells beside its count.
+  sed -n '/^Fault cases:$/,/^$/{/^$/d;s/^/    /;p;}' "$log" >&2
 }
 
 sum() {

@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod collector;
+pub mod proxy;
 pub mod redis_server;
 pub mod sentinel;
 
@@ -16,8 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Waits until `condition` holds, and fails the test when it does not for too long.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
+    let mut pause = Duration::from_millis(5);
     while !condition().await {
         assert!(start.elapsed() < PATIENCE, "after {PATIENCE:?} still not: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(pause).await;
+        // To ask costs processor time, which is what others on the machine may be waiting for.
+        pause = (pause * 5 / 4).min(Duration::from_millis(50));
     }
 }

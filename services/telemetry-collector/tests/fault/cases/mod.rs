@@ -1,0 +1,28 @@
+//! The cases, by what breaks.
+
+mod network;
+mod rules;
+mod server;
+
+use std::pin::Pin;
+
+use super::table::Row;
+
+/// Runs a case to its end. It panics when the case fails.
+pub type Run = fn() -> Pin<Box<dyn Future<Output = Row>>>;
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+;)+) => {
+        vec![$($((stringify!($case), || Box::pin($module::$case()))),+),+]
+    };
+}
+
+/// Every case, with its name.
+pub fn all() -> Vec<(&'static str, Run)> {
+    cases! {
+        network: connection_cut, reset_in_mid_pipeline, reset_before_the_answer, black_hole, silence_to_the_server,
+            silence_to_the_client, latency;
+        server: down_at_start, killed_and_restarted, stopped_and_continued, memory_full_then_freed, flushed;
+        rules: key_of_another_type, password_changed, trimming_forbidden;
+    }
+}

@@ -1,0 +1,67 @@
+//! What is printed when all cases have ended.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ledger::Totals;
+
+/// What a case came to.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// How often which fault was injected.
+    pub faults: String,
+    pub totals: Totals,
+}
+
+/// The rows of all cases that ran. A clone is the same table.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    rows: Arc<Mutex<BTreeMap<String, Option<Row>>>>,
+}
+
+impl Table {
+    /// Takes a case in; until it has [passed](Self::passed) it counts as failed.
+    pub fn began(&self, case: &str) {
+        self.set(case, None);
+    }
+
+    pub fn passed(&self, case: &str, row: Row) {
+        self.set(case, Some(row));
+    }
+
+    fn set(&self, case: &str, row: Option<Row>) {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).insert(case.to_owned(), row);
+    }
+
+    /// The table as text, with a heading and an empty line at its end: scripts/test.sh shows what is between.
+    pub fn render(&self) -> String {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::from("Fault cases:\n");
+        let heading = ["case", "sampled", "delivered", "in gap records", "duplicates", "faults injected"];
+        line(&mut text, heading.map(str::to_owned));
+        for (case, row) in rows.iter() {
+            let case = case.replace('_', " ");
+            match row {
+                Some(Row { faults, totals }) => {
+                    let Totals { sampled, delivered, named, duplicates } = totals;
+                    let [sampled, delivered, named, duplicates] =
+                        [sampled.to_string(), delivered.to_string(), named.to_string(), duplicates.to_string()];
+                    line(&mut text, [case, sampled, delivered, named, duplicates, faults.clone()]);
+                }
+                None => line(
+                    &mut text,
+                    [case, "FAILED".to_owned(), String::new(), String::new(), String::new(), String::new()],
+                ),
+            }
+        }
+        text.push('\n');
+        text
+    }
+}
+
+fn line(text: &mut String, [case, sampled, delivered, named, duplicates, faults]: [String; 6]) {
+    let row = format!("{case:<44} {sampled:>8} {delivered:>10} {named:>15} {duplicates:>11}  {faults}");
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{}", row.trim_end());
+}
