@@ -120,3 +120,10 @@ provide_python() {
 provide_buf() { provide_venv "$1/tools/buf/requirements.txt"; }
 
 buf_program() { printf '%s/bin/buf\n' "$(venv_of "$1/tools/buf/requirements.txt")"; }
+
+# provide_crates WORKSPACE: what Cargo.lock names, for this machine; cargo then needs no network.
+provide_crates() (
+  cd "$1" || return
+  fetch=(cargo fetch --locked --target "$(rustc -vV | sed -n 's/^host: //p')")
+  "${fetch[@]}" --offline >/dev/null 2>&1 || step "cargo fetch" "${fetch[@]}"
+)

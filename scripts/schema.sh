@@ -15,7 +15,7 @@ run_buf() { BUF_CACHE_DIR=$tool_cache/buf-cache "$(buf_program .)" "$@"; }
 released_image() { printf 'proto/released/%s/image.binpb\n' "$1"; }
 
 last_release() {
-  find proto/released -mindepth 1 -maxdepth 1 -name "$schema_major.*" -printf '%f\n' 2>/dev/null | sort -V | tail -n 1
+  { find proto/released -mindepth 1 -maxdepth 1 -name "$schema_major.*" -printf '%f\n' 2>/dev/null || true; } | sort -V | tail -n 1
 }
 
 # descriptors INPUT…: of our package alone, without comments.

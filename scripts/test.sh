@@ -24,9 +24,11 @@ main() {
   provide ps procps || say "note: there is no kill command; install it (Debian: apt-get install procps)"
   provide_buf "$PWD" || say "note: buf is not to be had; the schema's checks say so"
   provide_python "$PWD" || say "note: there is no Python with examples/python/requirements.txt; tests that need it fail"
+  provide_crates "$PWD" || say "note: cargo has not all crates that Cargo.lock names"
 
   check "versions in step" scripts/version-check.sh
-  cases "version-check's own tests" scripts/tests/version-check_test.sh
+  cases "version-check.sh's own tests" scripts/tests/version-check_test.sh
+  cases "release-schema.sh's own tests" scripts/tests/release-schema_test.sh
   if provide shellcheck shellcheck; then
     check "shellcheck" shellcheck -x scripts/*.sh scripts/tests/*.sh tools/bazel/bazel tools/bazel/closed_network/{bazel,enter} .ci/run
   else

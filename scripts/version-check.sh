@@ -1,18 +1,28 @@
 #!/usr/bin/env bash
-# Holds together what several tools must be told separately: versions, edition, lints.
+# Holds together what several tools must be told separately (versions, edition, lints, the list of crates), and the schema to
+# what was released.
 #
-# One line a check, `ok` or `FAIL` with the remedy; exit code 1 if anything fails. Reads only, and needs no network.
+# One line a check: `ok`, `FAIL` with the remedy, or `MISSING` for a tool that a check needs. Exit code 1 if anything fails, 2 if
+# nothing fails but a tool is missing, else 0. Reads only, builds nothing and needs no network: scripts/setup.sh gets the tools.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/schema.sh
+source scripts/schema.sh
 
 failures=0
+missing=0
 
 ok() { printf 'ok   %s: %s\n' "$1" "$2"; }
 
 fail() {
   printf 'FAIL %s\n' "$1"
   failures=$((failures + 1))
+}
+
+missing() {
+  printf 'MISSING tool: %s; fix: %s\n' "$1" "$2"
+  missing=$((missing + 1))
 }
 
 # same WHAT FILE VALUE [FILE VALUE]…: every value must be the first one.
@@ -52,18 +62,39 @@ locked() {
   ' Cargo.lock
 }
 
+members() { sed -n '/^members = \[/,/\]/p' Cargo.toml | grep -o '"[^"]*"' | tr -d '"'; }
+
+# of_crates KEY: FILE and VALUE, a line each, of every crate's manifest; `KEY.workspace = true` is the workspace's value.
+of_crates() {
+  local key=$1 manifest found
+  while read -r manifest; do
+    manifest+=/Cargo.toml
+    found=$(in_table "$manifest" package "^$key = \"\\(.*\\)\"")
+    [ "$(in_table "$manifest" package "^$key.workspace = \\(true\\)")" != true ] || found=$(in_workspace "$key")
+    printf '%s\n%s\n' "$manifest" "$found"
+  done < <(members)
+}
+
+in_workspace() { in_table Cargo.toml workspace.package "^$1 = \"\\(.*\\)\""; }
+
 product_version() {
+  local of_crates of_function=services/telemetry-collector/src/lib.rs said
+  mapfile -t of_crates < <(of_crates version)
+  said=$(sed -n '/^pub fn version()/{n;s/^ *"\{0,1\}\(.*[^"]\)"\{0,1\}$/\1/p}' "$of_function")
+  [ "$said" != 'env!("CARGO_PKG_VERSION")' ] || said=$(in_workspace version)
   same "product version" \
     MODULE.bazel "$(value MODULE.bazel '^    version = "\(.*\)",$')" \
-    Cargo.toml "$(in_table Cargo.toml workspace.package '^version = "\(.*\)"')" \
-    CHANGELOG.md "$(value CHANGELOG.md '^## \[\([0-9][^]]*\)\].*')"
+    Cargo.toml "$(in_workspace version)" \
+    CHANGELOG.md "$(value CHANGELOG.md '^## \[\([0-9][^]]*\)\].*')" \
+    "$of_function" "$said" \
+    "${of_crates[@]}"
 }
 
 rust_version() {
   local pinned cargo
   pinned=$(value MODULE.bazel '^    versions = \["\(.*\)"\],$')
   # Cargo's rust-version is a minimum and may leave the patch level out.
-  cargo=$(in_table Cargo.toml workspace.package '^rust-version = "\(.*\)"')
+  cargo=$(in_workspace rust-version)
   [[ $pinned != "$cargo".* ]] || cargo=$pinned
   same "Rust version" \
     MODULE.bazel "$pinned" \
@@ -78,22 +109,83 @@ bazel_version() {
 }
 
 edition() {
+  local of_crates
+  mapfile -t of_crates < <(of_crates edition)
   same "edition" \
-    Cargo.toml "$(in_table Cargo.toml workspace.package '^edition = "\(.*\)"')" \
-    MODULE.bazel "$(value MODULE.bazel '^    edition = "\(.*\)",$')"
+    Cargo.toml "$(in_workspace edition)" \
+    MODULE.bazel "$(value MODULE.bazel '^    edition = "\(.*\)",$')" \
+    "${of_crates[@]}"
 }
 
-schema_version() {
-  local version file=proto/telemetry/v1/SCHEMA_VERSION others
+# What buf says of the schema. Nothing more can be said of protos that do not compile.
+schema() {
+  local buf said
+  schema_version_form
+  buf=$(buf_program .)
+  if [ ! -x "$buf" ]; then
+    missing "buf ($buf), for the schema's lint, format, compatibility and version" "scripts/setup.sh"
+    return
+  fi
+  if said=$(differences run_buf build proto -o /dev/null); then
+    complaints "schema lint" "buf's STANDARD rules (proto/buf.yaml)" "$buf lint proto" run_buf lint proto
+    schema_format "$buf"
+    schema_compatible
+  else
+    fail "schema: expected protos that compile (proto), got $said; fix: correct them"
+  fi
+}
+
+# complaints WHAT EXPECTED REMEDY COMMAND…: the command says nothing when all is well.
+complaints() {
+  local what=$1 expected=$2 remedy=$3 said
+  shift 3
+  if said=$(differences "$@"); then ok "$what" "$expected"; else fail "$what: expected $expected, got $said; fix: $remedy"; fi
+}
+
+schema_format() {
+  local files
+  files=$(run_buf format --diff proto | sed -n 's/^diff -u \([^ ]*\)\.orig .*/\1/p' | paste -sd' ')
+  if [ -n "$files" ]; then
+    fail "schema format: expected buf's (proto), got another (${files// /, }); fix: $1 format -w proto"
+  else
+    ok "schema format" "buf's"
+  fi
+}
+
+schema_version_form() {
+  local version file=$schema_version_file major=$schema_major others
   version=$(cat "$file" 2>/dev/null || true)
   if ! [[ $version =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$ ]]; then
-    fail "schema version: expected MAJOR.MINOR.PATCH, got '$version' ($file); fix: echo 1.0.0 > $file"
-  elif [ "${version%%.*}" != 1 ]; then
-    fail "schema version: expected major 1 (package telemetry.v1), got $version ($file); fix: a new major is a new package, proto/telemetry/v${version%%.*}"
-  elif others=$(grep -L '^package telemetry\.v1;' proto/telemetry/v1/*.proto) && [ -n "$others" ]; then
-    fail "schema version: expected package telemetry.v1 (proto/telemetry/v1), got another (${others//$'\n'/, }); fix: sed -i 's/^package .*;/package telemetry.v1;/' ${others//$'\n'/ }"
+    fail "schema version: expected MAJOR.MINOR.PATCH, got '$version' ($file); fix: echo $major.0.0 > $file"
+  elif [ "${version%%.*}" != "$major" ]; then
+    fail "schema version: expected major $major (package telemetry.v$major), got $version ($file); fix: a new major is a new package, proto/telemetry/v${version%%.*}"
+  elif others=$(grep -L "^package telemetry\.v$major;" "$schema_package"/*.proto) && [ -n "$others" ]; then
+    fail "schema version: expected package telemetry.v$major ($schema_package), got another (${others//$'\n'/, }); fix: sed -i 's/^package .*;/package telemetry.v$major;/' ${others//$'\n'/ }"
   else
     ok "schema version" "$version"
+  fi
+}
+
+# The kind of change since the last release demands a version.
+schema_compatible() {
+  local version since
+  version=$(cat "$schema_version_file" 2>/dev/null || true)
+  compare_schema
+  if [ -z "$schema_last" ]; then
+    fail "schema release: expected one of major $schema_major (proto/released), got none; fix: scripts/release-schema.sh"
+    return
+  fi
+  since="proto/released/$schema_last"
+  if [ "$schema_change" = breaking ]; then
+    fail "schema compatibility: expected what $schema_last promised ($since), got $schema_details ($schema_package); fix: put it back; such a change is a new package, proto/telemetry/v$((schema_major + 1))"
+    return
+  fi
+  ok "schema compatibility" "keeps what $schema_last promised"
+  [ "$schema_change" = none ] && since+=", no change since but of comments" || since+=", since then $schema_details"
+  if [ "$version" = "$schema_demanded" ]; then
+    ok "schema version bump" "$version ($since)"
+  else
+    fail "schema version bump: expected $schema_demanded ($since), got $version ($schema_version_file); fix: echo $schema_demanded > $schema_version_file"
   fi
 }
 
@@ -136,16 +228,37 @@ lints() {
   fi
 }
 
-cargo_lock() {
-  local said
-  if ! command -v cargo >/dev/null || ! compgen -G "${CARGO_HOME:-$HOME/.cargo}/registry/index/*" >/dev/null; then
-    echo "skip Cargo.lock: no cargo, or it has no registry yet"
-  elif said=$(cargo metadata --locked --offline --format-version 1 2>&1 >/dev/null); then
-    ok "Cargo.lock" "as the Cargo.toml files ask"
-  elif [[ $said == *"attempting to make an HTTP request"* || $said == *"is not installed"* ]]; then
-    echo "skip Cargo.lock: crates that cargo has not downloaded yet"
+# Bazel notices a change in the manifests that it is told of.
+crate_list() {
+  local members manifests difference
+  members=$(members | LC_ALL=C sort)
+  manifests=$(sed -n '/^    manifests = \[/,/\]/s/^ *"\/\/\(..*\):Cargo.toml",$/\1/p' MODULE.bazel | LC_ALL=C sort)
+  difference=$(LC_ALL=C comm -3 <(echo "$members") <(echo "$manifests") | tr -d '\t' | paste -sd' ')
+  if [ -n "$difference" ]; then
+    fail "crates: expected [workspace] members (Cargo.toml), got other manifests (MODULE.bazel); fix: make them agree on $difference"
   else
-    fail "Cargo.lock: expected what the Cargo.toml files ask for, got another (Cargo.lock); fix: cargo update --workspace"
+    ok "crates" "$(echo "$members" | grep -c .) the same in Cargo.toml and MODULE.bazel"
+  fi
+}
+
+# Only the versions are resolved again: that needs the registry's index, as far as Cargo.lock goes, but no crate's source.
+cargo_lock() {
+  local said unknown get="scripts/setup.sh"
+  if ! command -v cargo >/dev/null; then
+    missing "cargo, for Cargo.lock" "get rustup (https://rustup.rs), then $get"
+  elif said=$(RUSTUP_AUTO_INSTALL=0 cargo update --workspace --locked --offline 2>&1); then
+    ok "Cargo.lock" "as the Cargo.toml files ask"
+  elif [[ $said == *"is not installed"* ]]; then
+    missing "Rust as rust-toolchain.toml names it, for Cargo.lock" "$get"
+  else
+    # shellcheck disable=SC2016  # the quotes are cargo's
+    unknown=$(sed -n 's/^error: no matching package named `\(.*\)` found$/\1/p' <<<"$said")
+    if [ -n "$unknown" ] && [ -n "$(locked "$unknown")" ]; then
+      missing "cargo's index of the registry ($unknown is not in it), for Cargo.lock" "$get"
+    else
+      said=$(grep -E '^error: |^ +(Adding|Removing|Updating|Downgrading|Upgrading) ' <<<"$said" | grep -v '^error: cannot update' | tr -s ' ' | paste -sd, || true)
+      fail "Cargo.lock: expected what the Cargo.toml files ask for, got another (Cargo.lock:${said:- other dependencies}); fix: cargo update --workspace"
+    fi
   fi
 }
 
@@ -153,10 +266,12 @@ product_version
 rust_version
 bazel_version
 edition
-schema_version
+schema
 in_step "tonic crates" tonic tonic-build tonic-prost tonic-prost-build tonic-health tonic-reflection
 in_step "prost crates" prost prost-build prost-derive prost-types
 lints
+crate_list
 cargo_lock
 
-[ "$failures" -eq 0 ]
+[ "$failures" -eq 0 ] || exit 1
+[ "$missing" -eq 0 ] || exit 2
