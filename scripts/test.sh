@@ -22,6 +22,8 @@ main() {
   provide redis-server redis-server || say "note: there is no redis-server; install it (Debian: apt-get install redis-server)"
 
   provide ps procps || say "note: there is no kill command; install it (Debian: apt-get install procps)"
+  provide faketime faketime || say "note: there is no libfaketime; install it (Debian: apt-get install faketime)"
+  provide_valkey "$PWD" || say "note: there is no valkey-server; install it, or name one in VALKEY_SERVER"
   provide_buf "$PWD" || say "note: buf is not to be had; the schema's checks say so"
   provide_python "$PWD" || say "note: there is no Python with examples/python/requirements.txt; tests that need it fail"
   provide_crates "$PWD" || say "note: cargo has not all crates that Cargo.lock names"

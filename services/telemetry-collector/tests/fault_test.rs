@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 use fault::cases;
+use fault::ledger;
 use fault::table::Table;
 
 /// Cases that run at the same time. They wait most of the time, so that there may be many more of them than processors.
@@ -22,12 +23,20 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let table = Table::default();
-    let trials = cases::all().into_iter().map(|(name, run)| trial(name, run, table.clone())).collect();
+    let cases = cases::all().into_iter().map(|(name, run)| trial(name, run, table.clone()));
+    let trials = std::iter::once(check_of_the_check()).chain(cases).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         print!("{}", table.render());
     }
     conclusion.exit_code()
+}
+
+fn check_of_the_check() -> Trial {
+    Trial::test("the_check_sees_what_it_is_there_for", || {
+        ledger::the_check_sees_what_it_is_there_for();
+        Ok(())
+    })
 }
 
 fn trial(name: &'static str, run: cases::Run, table: Table) -> Trial {

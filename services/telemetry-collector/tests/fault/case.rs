@@ -102,8 +102,15 @@ impl Case {
         ledger.forgive(&self.forgotten);
         let faults = ledger.faults(self.copies);
         assert!(faults.is_empty(), "{}", faults.join("\n"));
-        let faults = self.faults.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>();
-        Row { faults: faults.join(", "), totals: ledger.totals() }
+        let faults = self
+            .faults
+            .iter()
+            .map(|(what, count)| match count {
+                1 => what.clone(),
+                _ => format!("{what} ({count})"),
+            })
+            .collect::<Vec<_>>();
+        Row { faults: faults.join(", "), totals: ledger.totals(), notes: Vec::new() }
     }
 }
 

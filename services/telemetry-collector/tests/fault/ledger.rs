@@ -121,3 +121,22 @@ impl Account {
         [vanished, both, unordered, again].into_iter().flatten()
     }
 }
+
+/// The check itself: it sees what it is there for.
+pub fn the_check_sees_what_it_is_there_for() {
+    assert_eq!(judge(&[1, 2, 3], &[], 3, Copies::One), Vec::<String>::new());
+    assert_eq!(judge(&[1, 4, 5], &[2, 3], 5, Copies::One), Vec::<String>::new());
+    assert_eq!(judge(&[1, 2, 1, 2, 3], &[], 3, Copies::Any), Vec::<String>::new());
+    assert_eq!(judge(&[1, 3], &[], 3, Copies::Any), ["of 1 to 3 vanished: [2]"]);
+    assert_eq!(judge(&[2], &[], 2, Copies::Any), ["of 1 to 2 vanished: [1]"]);
+    assert_eq!(judge(&[1, 2], &[], 4, Copies::Any), ["of 1 to 4 vanished: [3, 4]"]);
+    assert_eq!(judge(&[1, 3, 2], &[], 3, Copies::Any), ["2 came after 3"]);
+    assert_eq!(judge(&[1, 2, 2], &[], 2, Copies::One), ["1 came again"]);
+    assert_eq!(judge(&[1, 2], &[2], 2, Copies::Any), ["arrived although a gap record names them: [2]"]);
+}
+
+fn judge(arrived: &[u64], named: &[u64], highest: u64, copies: Copies) -> Vec<String> {
+    let mut account = Account { highest, named: named.iter().copied().collect(), ..Account::default() };
+    arrived.iter().for_each(|number| account.arrive(*number));
+    account.faults(copies).collect()
+}

@@ -3,4 +3,6 @@
 pub mod case;
 pub mod cases;
 pub mod ledger;
+pub mod random;
+pub mod soak;
 pub mod table;

@@ -12,6 +12,8 @@ pub struct Row {
     /// How often which fault was injected.
     pub faults: String,
     pub totals: Totals,
+    /// What else there is to say.
+    pub notes: Vec<String>,
 }
 
 /// The rows of all cases that ran. A clone is the same table.
@@ -43,11 +45,14 @@ impl Table {
         for (case, row) in rows.iter() {
             let case = case.replace('_', " ");
             match row {
-                Some(Row { faults, totals }) => {
+                Some(Row { faults, totals, notes }) => {
                     let Totals { sampled, delivered, named, duplicates } = totals;
                     let [sampled, delivered, named, duplicates] =
                         [sampled.to_string(), delivered.to_string(), named.to_string(), duplicates.to_string()];
                     line(&mut text, [case, sampled, delivered, named, duplicates, faults.clone()]);
+                    notes.iter().for_each(|note| {
+                        line(&mut text, ["".into(), "".into(), "".into(), "".into(), "".into(), note.clone()])
+                    });
                 }
                 None => line(
                     &mut text,

@@ -50,6 +50,11 @@ impl Collector {
         Self { process, log, reading: Some(reading), address: address.unwrap() }
     }
 
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
     /// Where the control API listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -70,7 +75,7 @@ impl Collector {
 
     /// Sends a signal by its name ("TERM").
     pub fn signal(&self, name: &str) {
-        let id = self.process.id().unwrap().to_string();
+        let id = self.id().to_string();
         assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 

@@ -11,10 +11,21 @@ use tempfile::TempDir;
 
 use super::eventually;
 
+/// A program that is a server, and the variable that names another one.
+#[derive(Clone, Copy)]
+struct Program {
+    name: &'static str,
+    variable: &'static str,
+}
+
+const REDIS: Program = Program { name: "redis-server", variable: "REDIS_SERVER" };
+const VALKEY: Program = Program { name: "valkey-server", variable: "VALKEY_SERVER" };
+
 /// A redis-server on a free port and a Unix socket, which keeps nothing on disk and ends with the test.
 ///
 /// The program is `redis-server` of the `PATH`, or what `REDIS_SERVER` names.
 pub struct RedisServer {
+    program: Program,
     process: Child,
     port: u16,
     options: Vec<String>,
@@ -29,18 +40,27 @@ impl RedisServer {
 
     /// A server that answers, with more `options`, such as `["--maxclients", "2"]`.
     pub async fn start_with(options: &[&str]) -> Self {
+        Self::start_program(REDIS, options).await
+    }
+
+    /// The same of Valkey: `valkey-server` of the `PATH`, or what `VALKEY_SERVER` names.
+    pub async fn start_valkey(options: &[&str]) -> Self {
+        Self::start_program(VALKEY, options).await
+    }
+
+    async fn start_program(program: Program, options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         // Somebody else may take a free port before the server does; then another one is tried.
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();
             let port = free_port();
-            let process = spawn(port, directory.path(), &options);
-            let mut server = Self { process, port, options: options.clone(), directory };
+            let process = spawn(program, port, directory.path(), &options);
+            let mut server = Self { program, process, port, options: options.clone(), directory };
             if server.comes_up().await {
                 return server;
             }
         }
-        panic!("redis-server {options:?} ends as soon as it starts");
+        panic!("{} {options:?} ends as soon as it starts", program.name);
     }
 
     /// Port of the server, on 127.0.0.1.
@@ -91,7 +111,7 @@ impl RedisServer {
 
     /// Starts a killed server again on the same port, with an empty database, and waits until it answers.
     pub async fn restart(&mut self) {
-        self.process = spawn(self.port, self.directory.path(), &self.options);
+        self.process = spawn(self.program, self.port, self.directory.path(), &self.options);
         assert!(self.comes_up().await, "redis-server does not start again on port {}", self.port);
     }
 
@@ -140,22 +160,29 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
-    program()
+fn spawn(server: Program, port: u16, directory: &Path, options: &[String]) -> Child {
+    server
+        .command()
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket", &socket(directory)])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .arg("--dir")
         .arg(directory)
         .args(options)
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot start redis-server: {error}; REDIS_SERVER may name another"))
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}; {} may name another", server.name, server.variable))
 }
 
-/// The server's program, silent.
+/// The program of a Redis server, silent.
 pub(super) fn program() -> Command {
-    let mut command = Command::new(env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into()));
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command
+    REDIS.command()
+}
+
+impl Program {
+    fn command(self) -> Command {
+        let mut command = Command::new(env::var_os(self.variable).unwrap_or_else(|| self.name.into()));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
 }
 
 fn socket(directory: &Path) -> String {

@@ -3,6 +3,7 @@
 use tokio::time::{Duration, sleep};
 
 use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list, outage, samples};
+use crate::fault::soak;
 use crate::fault::table::Row;
 use crate::support::redis_server::RedisServer;
 
@@ -40,7 +41,8 @@ pub async fn stopped_and_continued() -> Row {
     let collector = case.start().await;
     arrivals(&redis, 5).await;
     let hang = async {
-        sleep(Duration::from_secs(5)).await;
+        // Longer than the time-outs, and in a soak as long as people wait before they act.
+        sleep(Duration::from_secs(if soak::duration().is_some() { 30 } else { 5 })).await;
         redis.resume();
     };
     outage(&collector, async { redis.pause() }, hang).await;
@@ -80,4 +82,19 @@ pub async fn flushed() -> Row {
     arrivals(&redis, 10).await;
     case.stop(collector).await;
     case.check(&list(&redis).await)
+}
+
+/// Valkey is to Redis' clients what Redis is.
+pub async fn valkey() -> Row {
+    let mut valkey = RedisServer::start_valkey(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let mut case = Case::new(&valkey.url());
+    let collector = case.start().await;
+    arrivals(&valkey, 5).await;
+    outage(&collector, async { valkey.pause() }, async { valkey.resume() }).await;
+    case.fault("SIGSTOP");
+    hears(&collector, OUTAGE_BEGAN, valkey.kill()).await;
+    case.fault("kill -9 of the server");
+    hears(&collector, OUTAGE_ENDED, valkey.restart()).await;
+    case.stop(collector).await;
+    case.check(&list(&valkey).await)
 }
