@@ -25,6 +25,7 @@ main() {
   provide faketime faketime || say "note: there is no libfaketime; install it (Debian: apt-get install faketime)"
   provide_valkey "$PWD" || say "note: there is no valkey-server; install it, or name one in VALKEY_SERVER"
   provide_buf "$PWD" || say "note: buf is not to be had; the schema's checks say so"
+  provide promtool prometheus || say "note: there is no promtool; install it (Debian: apt-get install prometheus)"
   provide_python "$PWD" || say "note: there is no Python with examples/python/requirements.txt; tests that need it fail"
   provide_crates "$PWD" || say "note: cargo has not all crates that Cargo.lock names"
 

@@ -39,7 +39,7 @@ mod queue;
 mod settings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
@@ -115,7 +115,7 @@ impl QueueConsumer {
     }
 }
 
-/// What a consumer has counted since it started.
+/// What a consumer has counted since it started, and whether it reads now.
 #[derive(Debug, Clone, Default)]
 pub struct Counters(Arc<Counts>);
 
@@ -125,6 +125,7 @@ struct Counts {
     duplicates: AtomicU64,
     dead_letters: AtomicU64,
     reclaimed: AtomicU64,
+    connected: AtomicBool,
 }
 
 impl Counters {
@@ -150,5 +151,11 @@ impl Counters {
     #[must_use]
     pub fn reclaimed(&self) -> u64 {
         self.0.reclaimed.load(Ordering::Relaxed)
+    }
+
+    /// Whether Redis serves the consumer now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.0.connected.load(Ordering::Relaxed)
     }
 }

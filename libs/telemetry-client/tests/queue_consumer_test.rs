@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use prost::Message;
-use support::eventually;
 use support::queue::{
     DEAD, QUEUE, consumer, event, gap_of, held, length, message, next_message, numbers, outcome, push, push_numbers,
     settings,
 };
-use support::redis_server::RedisServer;
 use telemetry_client::consumer::RedisProblem;
 use telemetry_client::proto::{GapReason, GapRecord, TelemetryMessage};
 use telemetry_client::{ConsumerError, ConsumerSettings, Event, QueueConsumer};
+use telemetry_testing::{RedisServer, eventually};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -254,12 +253,13 @@ async fn an_outage_is_told_once_and_loses_nothing() {
     redis.kill();
     let (_, fourth) = next_message(&mut consumer).await;
     let error = outcome(&mut consumer).await.unwrap_err();
-    assert!(error.is_retryable(), "{error:?}");
+    assert!(error.is_retryable() && !consumer.counters().is_connected(), "{error:?}");
     let acknowledging = tokio::spawn(third.ack());
     redis.restart().await;
     push_numbers(&redis, instance, [5]).await;
 
     assert_eq!(numbers(&mut consumer, 1).await, [5]);
+    assert!(consumer.counters().is_connected());
     acknowledging.await.unwrap().unwrap();
     fourth.ack().await.unwrap();
     assert_eq!((held(&redis).await, length(&redis, QUEUE).await), (0, 0));

@@ -182,6 +182,7 @@ impl Pump {
         self.beat(&mut connections).await?;
         info!(consumer = %self.queue.consumer(), "the telemetry queue is read");
         self.outage.over();
+        self.counters.0.connected.store(true, Ordering::Relaxed);
         Ok(connections)
     }
 
@@ -306,6 +307,7 @@ impl Pump {
     }
 
     fn lost(&mut self, Failed(operation, error): Failed) -> Link {
+        self.counters.0.connected.store(false, Ordering::Relaxed);
         let error = ConsumerError::redis(operation, error);
         let ConsumerError::Redis { problem, .. } = &error else { return Link::Down { until: Instant::now() } };
         let pause = self.outage.pause(*problem);

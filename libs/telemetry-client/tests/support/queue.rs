@@ -5,11 +5,9 @@ use std::time::{Duration, SystemTime};
 use telemetry_client::consumer::Envelope;
 use telemetry_client::proto::{GapReason, GapRecord, Stamp, TelemetryMessage};
 use telemetry_client::{ConsumerSettings, Delivery, Event, QueueConsumer};
+use telemetry_testing::{PATIENCE, RedisServer};
 use tokio::time::timeout;
 use uuid::Uuid;
-
-use super::PATIENCE;
-use super::redis_server::RedisServer;
 
 pub const QUEUE: &str = "telemetry:queue";
 pub const DEAD: &str = "{telemetry:queue}:dead";

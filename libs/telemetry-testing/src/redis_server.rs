@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use redis::{Cmd, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::eventually;
+use crate::eventually;
 
 /// A redis-server on a Unix socket in a directory of its own, which ends with the test.
 ///
@@ -26,6 +26,8 @@ impl RedisServer {
         server
     }
 
+    /// URL of the server.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("unix://{}", socket(self.directory.path()))
     }

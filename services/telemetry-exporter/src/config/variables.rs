@@ -1,0 +1,71 @@
+//! The one description of every variable: help and checks are made from it.
+
+/// What the exporter's own variables start with: an unknown one of them is a mistake.
+pub(super) const OWN_PREFIX: &str = "TELEMETRY_EXPORTER_";
+/// What is put behind the name of a secret to name a file that holds it.
+pub(super) const FILE_SUFFIX: &str = "_FILE";
+
+/// One environment variable.
+#[derive(Debug)]
+pub(super) struct Variable {
+    pub(super) name: &'static str,
+    /// The value when it is unset or empty.
+    pub(super) default: &'static str,
+    /// What it may be, as it reads after "must be".
+    pub(super) allowed: &'static str,
+    /// What it does, in a sentence.
+    pub(super) meaning: &'static str,
+    /// Its value is never shown, and can come from the file that `NAME_FILE` names.
+    pub(super) secret: bool,
+}
+
+pub(super) const REDIS_URL: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__URL",
+    default: "redis://127.0.0.1:6379/0",
+    allowed: "a URL such as redis://user:password@host:6379/0 or unix:///run/redis.sock",
+    meaning: "Redis server, login and database, as the collector has them. It need not be up.",
+    secret: true,
+};
+
+pub(super) const REDIS_KEY: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__KEY",
+    default: "telemetry:queue",
+    allowed: "any text",
+    meaning: "The list that messages are taken from, as the collector has it.",
+    secret: false,
+};
+
+pub(super) const LISTEN: &Variable = &Variable {
+    name: "TELEMETRY_EXPORTER__LISTEN",
+    default: "127.0.0.1:9464",
+    allowed: "an IP address and a port, such as 127.0.0.1:9464 or [::]:9464; port 0 = any free one",
+    meaning: "Where /metrics and /healthz are served (HTTP).",
+    secret: false,
+};
+
+pub(super) const HOST_EXPIRY: &Variable = &Variable {
+    name: "TELEMETRY_EXPORTER__HOST_EXPIRY",
+    default: "5m",
+    allowed: "a duration from 1s to 7days, such as 90s or 5m",
+    meaning: "Age of its latest sample at which a host is no longer served, or three of its intervals if that is longer.",
+    secret: false,
+};
+
+pub(super) const LOG_FORMAT: &Variable = &Variable {
+    name: "TELEMETRY_LOG__FORMAT",
+    default: "auto",
+    allowed: "auto, json or pretty",
+    meaning: "Form of a log line on standard error; auto is pretty on a terminal and json elsewhere.",
+    secret: false,
+};
+
+pub(super) const LOG_FILTER: &Variable = &Variable {
+    name: "TELEMETRY_LOG__FILTER",
+    default: "info",
+    allowed: "levels and targets with commas between, such as info or warn,telemetry_exporter=debug",
+    meaning: "Which events are logged.",
+    secret: false,
+};
+
+/// Every variable, in the order in which people meet them.
+pub(super) const VARIABLES: &[&Variable] = &[REDIS_URL, REDIS_KEY, LISTEN, HOST_EXPIRY, LOG_FORMAT, LOG_FILTER];

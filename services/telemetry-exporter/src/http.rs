@@ -1,0 +1,30 @@
+//! `/metrics` and `/healthz`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::exposition::{Exposition, Format};
+
+/// The pages that are served.
+pub fn router(exposition: Arc<Exposition>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        // A Redis that is away is no reason to restart the exporter; telemetry_exporter_queue_up tells of it.
+        .route("/healthz", get(async || "ok\n"))
+        .with_state(exposition)
+}
+
+async fn metrics(State(exposition): State<Arc<Exposition>>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
+    let format = Format::accepted_by(&accepted);
+    match exposition.write(format) {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,104 @@
+//! What is served, read by those who define it: the parsers of Python's prometheus_client, and promtool.
+//!
+//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; `promtool` comes from the PATH.
+//! `scripts/test.sh` provides both.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::env;
+use std::process::Stdio;
+use std::time::Duration;
+
+use support::{Exporter, push, sample};
+use telemetry_testing::RedisServer;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use uuid::Uuid;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
+/// Both parsers raise an error at the first thing they do not like; what they made of the text is written as JSON.
+const PARSE: &str = "
+import json, sys
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics_parser
+parse = {'text': parser, 'openmetrics': openmetrics_parser}[sys.argv[1]].text_string_to_metric_families
+samples = [sample for family in parse(sys.stdin.read()) for sample in family.samples]
+json.dump([{'name': sample.name, 'labels': sample.labels, 'value': sample.value} for sample in samples], sys.stdout)
+";
+
+/// A fleet of two hosts, one with a name that needs escaping.
+async fn fleet(redis: &RedisServer) -> Exporter {
+    for host in ["web-7", "weird \"host\" \\ with\nnew line"] {
+        push(redis, sample(host, Uuid::new_v4(), 1, Duration::ZERO, 12.5).to_json().unwrap()).await;
+    }
+    let exporter = Exporter::start(redis, &[]).await;
+    exporter.eventually_serves("telemetry_exporter_hosts 2.0").await;
+    exporter
+}
+
+/// Runs `command` with `input`; fails the test when that fails or cannot be done.
+async fn filter(mut command: Command, input: &str, remedy: &str) -> (String, String) {
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut process = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}; {remedy}"));
+    process.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+    let output = process.wait_with_output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{command:?}: {stdout}{stderr}\n{input}");
+    (stdout, stderr)
+}
+
+async fn parsed(format: &str, text: &str) -> Vec<serde_json::Value> {
+    let remedy = "TELEMETRY_PYTHON must name a Python with the packages of examples/python/requirements.txt";
+    let python = env::var_os("TELEMETRY_PYTHON").expect(remedy);
+    let mut command = Command::new(python);
+    command.args(["-c", PARSE, format]);
+    serde_json::from_str(&filter(command, text, remedy).await.0).unwrap()
+}
+
+fn assert_complete(samples: &[serde_json::Value]) {
+    let value = |name: &str, labels: &[(&str, &str)]| {
+        let matches = |sample: &&serde_json::Value| {
+            sample["name"] == name && labels.iter().all(|(label, value)| sample["labels"][label] == *value)
+        };
+        let found: Vec<_> = samples.iter().filter(matches).collect();
+        assert_eq!(found.len(), 1, "{name} {labels:?}");
+        found[0]["value"].as_f64().unwrap()
+    };
+    for host in ["web-7", "weird \"host\" \\ with\nnew line"] {
+        assert_eq!(value("telemetry_cpu_usage_ratio", &[("host", host)]), 0.125);
+        assert_eq!(value("telemetry_cpu_state_ratio", &[("host", host), ("state", "idle")]), 0.875);
+        assert_eq!(value("telemetry_cpu_core_frequency_hertz", &[("host", host), ("core", "1")]), 2_500_500_000.0);
+        assert_eq!(value("telemetry_cpu_temperature_celsius", &[("host", host)]), 55.5);
+        assert_eq!(value("telemetry_host_label", &[("host", host), ("value", "a\"1\\")]), 1.0);
+    }
+    assert_eq!(value("telemetry_exporter_messages_total", &[]), 2.0);
+}
+
+#[tokio::test]
+async fn the_openmetrics_parser_of_python_reads_all_of_it() {
+    let redis = RedisServer::start().await;
+    let answer = fleet(&redis).await.get("/metrics", OPEN_METRICS).await;
+    assert!(answer.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", answer.head);
+    assert_complete(&parsed("openmetrics", &answer.body).await);
+}
+
+#[tokio::test]
+async fn the_text_parser_of_python_reads_all_of_it() {
+    let redis = RedisServer::start().await;
+    let answer = fleet(&redis).await.get("/metrics", "*/*").await;
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    assert_complete(&parsed("text", &answer.body).await);
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say() {
+    let redis = RedisServer::start().await;
+    let text = fleet(&redis).await.metrics().await;
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]);
+    let said = filter(promtool, &text, "install it (Debian: apt-get install prometheus)").await;
+    assert_eq!(said, (String::new(), String::new()));
+}

@@ -1,0 +1,125 @@
+//! The exporter, as the process that people run, against a real Redis.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Exporter, QUEUE, command, push, sample};
+use telemetry_client::proto::{GapReason, GapRecord, Stamp, TelemetryMessage};
+use telemetry_testing::{RedisServer, eventually};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+const NOW: Duration = Duration::ZERO;
+
+#[tokio::test]
+async fn the_latest_values_of_every_host_are_served() {
+    let redis = RedisServer::start().await;
+    let (web, db) = (Uuid::new_v4(), Uuid::new_v4());
+    push(&redis, sample("web", web, 1, NOW, 10.0).to_json().unwrap()).await;
+    push(&redis, sample("db", db, 1, NOW, 75.0).to_json().unwrap()).await;
+    let exporter = Exporter::start(&redis, &[]).await;
+    exporter.eventually_serves(r#"telemetry_cpu_usage_ratio{host="web"} 0.1"#).await;
+    exporter.eventually_serves(r#"telemetry_cpu_core_usage_ratio{host="db",core="1"} 0.75"#).await;
+
+    push(&redis, sample("web", web, 2, NOW, 20.0).to_json().unwrap()).await;
+    exporter.eventually_serves(r#"telemetry_cpu_usage_ratio{host="web"} 0.2"#).await;
+    exporter.eventually_serves("telemetry_exporter_hosts 2.0").await;
+    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+    eventually("everything is acknowledged", async || {
+        redis.command::<Vec<String>>(&["KEYS", "*processing*"]).await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_stale_is_not_served() {
+    let redis = RedisServer::start().await;
+    push(&redis, sample("gone", Uuid::new_v4(), 1, Duration::from_secs(3600), 10.0).to_json().unwrap()).await;
+    push(&redis, sample("here", Uuid::new_v4(), 1, NOW, 10.0).to_json().unwrap()).await;
+    let exporter = Exporter::start(&redis, &[("TELEMETRY_EXPORTER__HOST_EXPIRY", "1s")]).await;
+    exporter.eventually_serves("telemetry_exporter_messages_total 2").await;
+    assert!(!exporter.metrics().await.contains("gone"));
+    // Three of its intervals, which are longer than the expiry, later:
+    exporter.eventually_serves("telemetry_exporter_hosts 0.0").await;
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_counted() {
+    let redis = RedisServer::start().await;
+    let instance = Uuid::new_v4();
+    let first = sample("web", instance, 1, NOW, 10.0).to_json().unwrap();
+    push(&redis, &first).await;
+    push(&redis, &first).await;
+    push(&redis, "no message").await;
+    push(&redis, r#"{"schema_version":"2.0.0"}"#).await;
+    let stamp = Stamp {
+        message_id: Uuid::now_v7(),
+        instance_id: instance,
+        sequence: 9,
+        collected_at: std::time::SystemTime::now(),
+    };
+    let gap = TelemetryMessage::new(stamp, GapRecord::new([2..=8], GapReason::OutboxFull));
+    push(&redis, gap.to_json().unwrap()).await;
+    let exporter = Exporter::start(&redis, &[]).await;
+    for line in [
+        "telemetry_exporter_messages_total 2",
+        "telemetry_exporter_duplicates_total 1",
+        "telemetry_exporter_dead_letters_total 2",
+        "telemetry_exporter_other_major_total 1",
+        "telemetry_exporter_gap_numbers_total 7",
+        "telemetry_exporter_instances_total 1",
+    ] {
+        exporter.eventually_serves(line).await;
+    }
+    assert!(exporter.log().contains("schema 2.0.0"), "{}", exporter.log());
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_is_told_and_no_reason_to_end() {
+    let mut redis = RedisServer::start().await;
+    redis.kill();
+    let exporter = Exporter::start(&redis, &[]).await;
+    exporter.eventually_serves("telemetry_exporter_queue_up 0.0").await;
+    assert!(exporter.get("/healthz", "*/*").await.head.starts_with("http/1.1 200"));
+    redis.restart().await;
+    push(&redis, sample("web", Uuid::new_v4(), 1, NOW, 10.0).to_json().unwrap()).await;
+    exporter.eventually_serves(r#"telemetry_cpu_usage_ratio{host="web"} 0.1"#).await;
+    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_and_leaves_nothing_behind() {
+    let redis = RedisServer::start().await;
+    let mut exporter = Exporter::start(&redis, &[]).await;
+    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+    assert_eq!(exporter.end("TERM").await.code(), Some(0));
+    assert!(redis.command::<Vec<String>>(&["KEYS", "*alive*"]).await.is_empty());
+    assert_eq!(redis.command::<u64>(&["LLEN", QUEUE]).await, 0);
+}
+
+#[tokio::test]
+async fn mistakes_end_the_start_with_their_exit_codes() {
+    let wrong = command(&[("TELEMETRY_EXPORTER__LISTN", "x")]).output().await.unwrap();
+    assert_eq!(wrong.status.code(), Some(78));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(
+        said,
+        "telemetry-exporter: TELEMETRY_EXPORTER__LISTN: no such setting; did you mean TELEMETRY_EXPORTER__LISTEN?\n"
+    );
+
+    let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let in_use = command(&[("TELEMETRY_EXPORTER__LISTEN", &address)]).output().await.unwrap();
+    assert_eq!(in_use.status.code(), Some(69));
+    assert!(String::from_utf8(in_use.stderr).unwrap().contains(&address));
+}
+
+#[tokio::test]
+async fn help_names_the_settings() {
+    let help = command(&[]).arg("--help").output().await.unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("TELEMETRY_EXPORTER__HOST_EXPIRY=5m") && help.contains("Exit codes"), "{help}");
+}

@@ -1,0 +1,148 @@
+//! What integration tests share: the exporter as a process of its own, and a queue to feed it from.
+
+// Each test file is a crate of its own and uses what it needs.
+#![allow(dead_code, unreachable_pub)]
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use telemetry_client::proto::{
+    CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, LoadAverages, Stamp, TelemetryData, TelemetryMessage,
+    TelemetryMetadata,
+};
+use telemetry_testing::{RedisServer, eventually};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+pub const QUEUE: &str = "telemetry:queue";
+
+/// A running exporter; it ends with the test.
+pub struct Exporter {
+    process: Child,
+    log: Arc<Mutex<String>>,
+    pub address: SocketAddr,
+}
+
+/// An answer over HTTP.
+pub struct Answer {
+    pub head: String,
+    pub body: String,
+}
+
+impl Exporter {
+    /// An exporter of the queue in `redis` on a free port, with `vars` as further settings.
+    pub async fn start(redis: &RedisServer, vars: &[(&str, &str)]) -> Self {
+        let mut process =
+            command(vars).env("TELEMETRY_REDIS__URL", redis.url()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let copy = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                copy.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let mut address = None;
+        eventually("the exporter serves", async || {
+            address = address_in(&log.lock().unwrap());
+            address.is_some()
+        })
+        .await;
+        Self { process, log, address: address.unwrap() }
+    }
+
+    /// What `GET path` answers; `accept` is the header.
+    pub async fn get(&self, path: &str, accept: &str) -> Answer {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        Answer { head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    pub async fn metrics(&self) -> String {
+        self.get("/metrics", "text/plain").await.body
+    }
+
+    pub async fn eventually_serves(&self, line: &str) {
+        eventually(line, async || self.metrics().await.lines().any(|found| found == line)).await;
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal by its name ("TERM"), and waits for the end.
+    pub async fn end(&mut self, signal: &str) -> ExitStatus {
+        let id = self.process.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        self.process.wait().await.unwrap()
+    }
+}
+
+/// The program with an environment of the test's own.
+pub fn command(vars: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-exporter"));
+    command
+        .env_clear()
+        .env("TELEMETRY_EXPORTER__LISTEN", "127.0.0.1:0")
+        .env("TELEMETRY_LOG__FORMAT", "json")
+        .envs(vars.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+fn address_in(log: &str) -> Option<SocketAddr> {
+    let serving = log.lines().find(|line| line.contains("serving /metrics"))?;
+    let line: serde_json::Value = serde_json::from_str(serving).ok()?;
+    line["address"].as_str()?.parse().ok()
+}
+
+/// Pushes as a collector does.
+pub async fn push(redis: &RedisServer, element: impl AsRef<[u8]>) {
+    redis.run(redis::cmd("LPUSH").arg(QUEUE).arg(element.as_ref())).await;
+}
+
+/// A sample of `host`, complete, collected `age` ago, whose usage is `usage_percent`.
+pub fn sample(host: &str, instance: Uuid, sequence: u64, age: Duration, usage_percent: f64) -> TelemetryMessage {
+    let collected_at = SystemTime::now() - age;
+    let metadata = TelemetryMetadata {
+        hostname: host.to_owned(),
+        host_id: "5e3f0c61d2b84f7a9c1d7be04a6f2c13".to_owned(),
+        os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+        collector_version: "0.1.0".to_owned(),
+        interval: Some(Duration::from_secs(1).into()),
+        scheduled_at: Some(collected_at.into()),
+        collection_duration: Some(Duration::from_micros(70).into()),
+        labels: [("rack".to_owned(), "a\"1\\".to_owned())].into(),
+        ..TelemetryMetadata::default()
+    };
+    let states = CpuStates { user_percent: usage_percent, idle_percent: 100.0 - usage_percent, ..CpuStates::default() };
+    let core = |core_id| CoreMetrics {
+        core_id,
+        usage_percent: Some(usage_percent),
+        states: Some(states),
+        frequency_mhz: Some(2500.5),
+        temperature_celsius: Some(51.0),
+    };
+    let cpu = CpuMetrics {
+        usage_percent: Some(usage_percent),
+        states: Some(states),
+        logical_count: 2,
+        physical_count: Some(1),
+        cores: vec![core(0), core(1)],
+        load_averages: Some(LoadAverages { one: 0.5, five: 1.0, fifteen: 2.0 }),
+        frequencies: Some(CpuFrequencies { current_mhz: Some(2500.5), min_mhz: Some(800.0), max_mhz: Some(3600.0) }),
+        temperature_celsius: Some(55.5),
+        ..CpuMetrics::default()
+    };
+    let stamp = Stamp { message_id: Uuid::now_v7(), instance_id: instance, sequence, collected_at };
+    TelemetryMessage::new(stamp, TelemetryData::new(metadata, cpu))
+}
