@@ -57,14 +57,8 @@ fn message(runtime: &Runtime) -> TelemetryMessage {
 }
 
 fn queue(redis: &RedisServer) -> RedisQueue {
-    RedisQueue::connect_lazily(&RedisSettings {
-        url: redis.url(),
-        key: "bench".to_owned(),
-        max_length: 1_000,
-        connect_timeout: Duration::from_secs(5),
-        response_timeout: Duration::from_secs(5),
-    })
-    .unwrap()
+    let settings = RedisSettings { max_length: 1_000, ..RedisSettings::new(redis.url(), "bench") };
+    RedisQueue::connect_lazily(&settings).unwrap()
 }
 
 fn collecting(criterion: &mut Criterion) {

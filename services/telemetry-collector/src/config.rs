@@ -21,6 +21,7 @@ pub use secret::Secret;
 
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
+use crate::publishers::{DeliveryMode, QueueMode, RetrySettings, TlsFiles};
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub collection: CollectionConfig,
     /// Where messages go.
     pub redis: RedisConfig,
+    /// When what was not taken is offered again.
+    pub retry: RetrySettings,
     /// What keeps messages while they cannot go there.
     pub outbox: OutboxConfig,
     /// Where the control API listens.
@@ -54,12 +57,28 @@ pub struct CollectionConfig {
 /// Where messages go.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// Server, database and login.
+    /// Server, Sentinels or Cluster, database and login.
     pub url: Secret,
-    /// The list that serves as queue.
+    /// Certificates of an encrypted connection.
+    pub tls: TlsFiles,
+    /// The list or stream that serves as queue.
     pub key: String,
-    /// Messages the list may hold before the oldest go; 0 = no cap.
+    /// Messages the queue may hold before the oldest go; 0 = no cap.
     pub max_length: u64,
+    /// What the key holds.
+    pub mode: QueueMode,
+    /// What becomes of a push that was not answered.
+    pub delivery: DeliveryMode,
+    /// Messages in the queue from which on consumers count as too slow; 0 = never.
+    pub high_water: u64,
+    /// Replicas that must have a message before it counts as delivered.
+    pub wait_replicas: u32,
+    /// Keys that hosts are spread over.
+    pub shards: u32,
+    /// Time to find Redis, connect and log in.
+    pub connect_timeout: Duration,
+    /// Time that Redis has to answer.
+    pub response_timeout: Duration,
 }
 
 /// What keeps messages while they cannot go out.
@@ -144,8 +163,25 @@ impl Config {
             },
             redis: RedisConfig {
                 url: reader.read(variables::REDIS_URL, parse::redis_url),
+                tls: TlsFiles {
+                    ca: reader.read(variables::REDIS_TLS_CA, parse::file),
+                    cert: reader.read(variables::REDIS_TLS_CERT, parse::file),
+                    key: reader.read(variables::REDIS_TLS_KEY, parse::file),
+                },
                 key: reader.read(variables::REDIS_KEY, parse::text),
                 max_length: reader.read(variables::REDIS_MAX_LENGTH, parse::number),
+                mode: reader.read(variables::REDIS_MODE, parse::queue_mode),
+                delivery: reader.read(variables::REDIS_DELIVERY, parse::delivery_mode),
+                high_water: reader.read(variables::REDIS_HIGH_WATER, parse::number),
+                wait_replicas: reader.read(variables::REDIS_WAIT_REPLICAS, parse::replicas),
+                shards: reader.read(variables::REDIS_SHARDS, parse::shards),
+                connect_timeout: reader.read(variables::REDIS_CONNECT_TIMEOUT, parse::timeout),
+                response_timeout: reader.read(variables::REDIS_RESPONSE_TIMEOUT, parse::timeout),
+            },
+            retry: RetrySettings {
+                initial: reader.read(variables::RETRY_INITIAL, parse::wait),
+                max: reader.read(variables::RETRY_MAX, parse::wait),
+                rejected: reader.read(variables::RETRY_REJECTED, parse::wait),
             },
             outbox: OutboxConfig { max_bytes: reader.read(variables::OUTBOX_MAX_BYTES, parse::outbox_bytes) },
             control: ControlConfig { listen: reader.read(variables::CONTROL_LISTEN, parse::address) },

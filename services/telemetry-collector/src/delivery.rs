@@ -99,7 +99,10 @@ impl Delivery {
                     }
                     self.outbox.acknowledge(batch);
                     self.backoff.reset();
-                    self.health.serving();
+                    match acknowledgement.pressure() {
+                        Some(error) => self.health.failing(status_for(&error), &error),
+                        None => self.health.serving(),
+                    }
                     self.watch_cap(acknowledgement);
                     events::delivered(count, acknowledgement, self.outbox.status());
                     return;

@@ -20,19 +20,9 @@ use crate::health::{Component, HealthBoard};
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
 use crate::outbox::{Outbox, Stamper};
-use crate::publishers::{Backoff, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher};
+use crate::publishers::{Backoff, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key};
 use crate::sampler::Sampler;
 
-/// Time to reach Redis and log in.
-const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time that Redis has to answer. What was sent when it ends is sent again.
-const REDIS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// When a message is offered again: soon at first, never later than a person would wait for it.
-const RETRY: RetrySettings = RetrySettings {
-    initial: Duration::from_millis(100),
-    max: Duration::from_secs(5),
-    rejected: Duration::from_secs(30),
-};
 /// Time that the host has, before the first sample, to give what is slow to read.
 const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
 /// Time that calls under way have to end once everything else has.
@@ -89,20 +79,15 @@ impl Service {
         let mut cpu = collectors::cpu();
         // The first sample has all its values where the host gives them soon.
         let _ = timeout(FIRST_READING_LIMIT, cpu.refresh_slow_readings()).await;
+        let host = HostIdentity::read(&HostRoot::default(), &Sysinfo::new());
         Ok(Self::new(Parts {
             listener,
             collectors: vec![Box::new(cpu)],
-            metadata: metadata(&HostIdentity::read(&HostRoot::default(), &Sysinfo::new()), config),
+            metadata: metadata(&host, config),
             interval: config.collection.interval,
             outbox_max_bytes: config.outbox.max_bytes,
-            publisher: Arc::new(RedisQueue::connect_lazily(&RedisSettings {
-                url: config.redis.url.expose().to_owned(),
-                key: config.redis.key.clone(),
-                max_length: config.redis.max_length,
-                connect_timeout: REDIS_CONNECT_TIMEOUT,
-                response_timeout: REDIS_RESPONSE_TIMEOUT,
-            })?),
-            retry: RETRY,
+            publisher: Arc::new(RedisQueue::connect_lazily(&redis_settings(config, &host)?)?),
+            retry: config.retry,
             grace: config.shutdown.grace,
             clock: WallClock::system(),
         }))
@@ -189,6 +174,24 @@ async fn finish<T>(mut task: JoinHandle<T>, deadline: Instant) {
 fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
     let cause = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
     TelemetryError::system(format!("go on without {part}"), std::io::Error::other(cause))
+}
+
+fn redis_settings(config: &Config, host: &HostIdentity) -> TelemetryResult<RedisSettings> {
+    let redis = &config.redis;
+    // The name of a host may change, its id does not.
+    let host = if host.host_id.is_empty() { &host.hostname } else { &host.host_id };
+    Ok(RedisSettings {
+        url: redis.url.expose().to_owned(),
+        tls: redis.tls.clone(),
+        key: shard_key(&redis.key, redis.shards, host)?,
+        mode: redis.mode,
+        delivery: redis.delivery,
+        max_length: redis.max_length,
+        high_water: redis.high_water,
+        wait_replicas: redis.wait_replicas,
+        connect_timeout: redis.connect_timeout,
+        response_timeout: redis.response_timeout,
+    })
 }
 
 fn metadata(host: &HostIdentity, config: &Config) -> TelemetryMetadata {

@@ -4,72 +4,22 @@
 
 mod support;
 
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use telemetry_collector::batch::{Batch, EncodedMessage};
-use telemetry_collector::errors::{PublishingErrorKind, TelemetryError, TelemetryResult, report};
-use telemetry_collector::publishers::{
-    Acknowledgement, PoolState, Receipt, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher,
-};
+use telemetry_collector::errors::{PublishingErrorKind, report};
+use telemetry_collector::publishers::{PoolState, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher};
 use tokio::net::TcpListener;
-use uuid::Uuid;
 
+use support::publisher::{
+    CONNECT_TIMEOUT, KEY, RESPONSE_TIMEOUT, connect, in_queue, kind, message, messages, pop_all, queue, settings, taken,
+};
 use support::redis_server::RedisServer;
-
-const KEY: &str = "telemetry:test";
-const INSTANCE: Uuid = Uuid::from_u128(1);
-
-/// Long enough for a busy machine, short enough for a test that waits for it.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(600);
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a call may take beyond its time limits on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
 
-fn queue(url: impl Into<String>) -> RedisQueue {
-    capped_queue(url, 0)
-}
-
 fn capped_queue(url: impl Into<String>, max_length: u64) -> RedisQueue {
-    RedisQueue::connect_lazily(&RedisSettings {
-        url: url.into(),
-        key: KEY.to_owned(),
-        max_length,
-        connect_timeout: CONNECT_TIMEOUT,
-        response_timeout: RESPONSE_TIMEOUT,
-    })
-    .unwrap()
-}
-
-/// Messages that only say their numbers.
-fn messages(sequences: RangeInclusive<u64>) -> Batch {
-    let message = |sequence: u64| EncodedMessage { sequence, json: sequence.to_string().into(), is_gap_record: false };
-    Batch { instance_id: INSTANCE, acknowledged: 0, messages: sequences.map(message).collect() }
-}
-
-fn message(sequence: u64) -> Batch {
-    messages(sequence..=sequence)
-}
-
-/// What the server said when it took the messages.
-fn taken(receipt: TelemetryResult<Receipt>) -> Acknowledgement {
-    match receipt.unwrap() {
-        Receipt::Taken(acknowledgement) => acknowledgement,
-        receipt @ Receipt::Behind { .. } => panic!("{receipt:?}"),
-    }
-}
-
-/// The numbers in the list, in the order in which a consumer gets them.
-async fn pop_all(server: &RedisServer) -> Vec<u64> {
-    server.command::<Option<Vec<u64>>>(&["RPOP", KEY, "1000000"]).await.unwrap_or_default()
-}
-
-fn kind<T: std::fmt::Debug>(result: TelemetryResult<T>) -> PublishingErrorKind {
-    match result.unwrap_err() {
-        TelemetryError::Publishing { kind, .. } => kind,
-        error => panic!("not an error of publishing: {error}"),
-    }
+    connect(&RedisSettings { max_length, ..settings(url) })
 }
 
 #[tokio::test]
@@ -77,7 +27,7 @@ async fn messages_leave_in_the_order_in_which_they_came() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     let acknowledged = taken(queue.publish_batch(&message(1)).await);
-    assert_eq!(acknowledged, Acknowledgement { queue_length: 1, trimmed: 0 });
+    assert_eq!(acknowledged, in_queue(1, 0));
     queue.publish_batch(&messages(2..=4)).await.unwrap();
     queue.publish_batch(&message(5)).await.unwrap();
     assert_eq!(pop_all(&server).await, [1, 2, 3, 4, 5]);
@@ -96,9 +46,9 @@ async fn the_cap_keeps_the_newest() {
     let server = RedisServer::start().await;
     let queue = capped_queue(server.url(), 10);
     let acknowledged = taken(queue.publish_batch(&messages(1..=8)).await);
-    assert_eq!(acknowledged, Acknowledgement { queue_length: 8, trimmed: 0 });
+    assert_eq!(acknowledged, in_queue(8, 0));
     let acknowledged = taken(queue.publish_batch(&messages(9..=13)).await);
-    assert_eq!(acknowledged, Acknowledgement { queue_length: 10, trimmed: 3 });
+    assert_eq!(acknowledged, in_queue(10, 3));
     assert_eq!(pop_all(&server).await, (4..=13).collect::<Vec<_>>());
 }
 
@@ -237,12 +187,12 @@ async fn a_user_that_may_only_push_can_publish() {
     server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">secret", &format!("~{KEY}"), "+lpush"]).await;
     let queue = capped_queue(server.url_with_login("pusher:secret"), 2);
     let acknowledged = taken(queue.publish_batch(&messages(1..=3)).await);
-    assert_eq!(acknowledged, Acknowledgement { queue_length: 3, trimmed: 0 });
+    assert_eq!(acknowledged, in_queue(3, 0));
     assert_eq!(kind(queue.queue_length().await), PublishingErrorKind::Rejected);
 
     server.command::<()>(&["ACL", "SETUSER", "pusher", "+ltrim"]).await;
     let acknowledged = taken(queue.publish_batch(&message(4)).await);
-    assert_eq!(acknowledged, Acknowledgement { queue_length: 2, trimmed: 2 });
+    assert_eq!(acknowledged, in_queue(2, 2));
 }
 
 #[tokio::test]

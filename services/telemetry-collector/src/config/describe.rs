@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::ops::Range;
 
 use url::Url;
 
@@ -45,15 +46,40 @@ fn assignment(found: &Found) -> String {
     format!("{}={quoted}", found.variable.name)
 }
 
-/// The URL with its password hidden, wherever it stands.
+/// The URL with its passwords hidden, wherever they stand.
 pub(super) fn mask_password(text: &str) -> String {
+    let Some(hosts) = hosts(text) else { return MASK.to_owned() };
+    // `Url` knows one host; several are put back behind it.
+    let several = &text[hosts.clone()];
+    let mut one = text.to_owned();
+    one.replace_range(hosts, several.split(',').next().unwrap_or_default());
+    let mut masked = mask_password_of_one(&one);
+    if several.contains(',') {
+        match self::hosts(&masked) {
+            Some(hosts) => masked.replace_range(hosts, several),
+            None => return MASK.to_owned(),
+        }
+    }
+    masked
+}
+
+/// Where the hosts of a URL stand, behind the login.
+fn hosts(text: &str) -> Option<Range<usize>> {
+    let start = text.find("://")? + "://".len();
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |length| start + length);
+    let login = text[start..end].rfind('@').map_or(0, |at| at + 1);
+    Some(start + login..end)
+}
+
+fn mask_password_of_one(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
     if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
         return MASK.to_owned();
     }
-    if url.query_pairs().any(|(name, _)| name == "pass") {
+    let is_password = |name: &str| matches!(name, "pass" | "sentinel_password");
+    if url.query_pairs().any(|(name, _)| is_password(&name)) {
         let masked = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
-            let value = if name == "pass" { MASK.to_owned() } else { value.into_owned() };
+            let value = if is_password(&name) { MASK.to_owned() } else { value.into_owned() };
             (name.into_owned(), value)
         };
         let pairs: Vec<_> = url.query_pairs().map(masked).collect();

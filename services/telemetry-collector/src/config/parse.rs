@@ -3,16 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use redis::IntoConnectionInfo;
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Secret};
 use crate::interval::Interval;
+use crate::publishers::{DeliveryMode, QueueMode, RedisUrl};
 
-const OUTBOX_RANGE: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
+const OUTBOX_RANGE: RangeInclusive<u64> = 1 << 20..=1 << 40;
+const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60 * 60);
 const LONGEST_GRACE: Duration = Duration::from_secs(600);
 
 /// A text that is not what its variable may be.
@@ -46,8 +50,45 @@ pub(super) fn labels(text: &str) -> Parsed<BTreeMap<String, String>> {
 }
 
 pub(super) fn redis_url(text: &str) -> Parsed<Secret> {
-    text.into_connection_info().map_err(|_| NotAllowed)?;
+    text.parse::<RedisUrl>().map_err(|_| NotAllowed)?;
     Ok(Secret::new(text))
+}
+
+pub(super) fn file(text: &str) -> Parsed<Option<PathBuf>> {
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+pub(super) fn queue_mode(text: &str) -> Parsed<QueueMode> {
+    match text {
+        "list" => Ok(QueueMode::List),
+        "stream" => Ok(QueueMode::Stream),
+        _ => Err(NotAllowed),
+    }
+}
+
+pub(super) fn delivery_mode(text: &str) -> Parsed<DeliveryMode> {
+    match text {
+        "at_least_once" => Ok(DeliveryMode::AtLeastOnce),
+        "exactly_once" => Ok(DeliveryMode::ExactlyOnce),
+        _ => Err(NotAllowed),
+    }
+}
+
+pub(super) fn replicas(text: &str) -> Parsed<u32> {
+    within(0..=100, text.parse().ok())
+}
+
+/// A Cluster has no more slots, and so no use for more.
+pub(super) fn shards(text: &str) -> Parsed<u32> {
+    within(1..=16384, text.parse().ok())
+}
+
+pub(super) fn timeout(text: &str) -> Parsed<Duration> {
+    within(TIMEOUT_RANGE, humantime::parse_duration(text).ok())
+}
+
+pub(super) fn wait(text: &str) -> Parsed<Duration> {
+    within(WAIT_RANGE, humantime::parse_duration(text).ok())
 }
 
 pub(super) fn outbox_bytes(text: &str) -> Parsed<usize> {
@@ -78,4 +119,8 @@ pub(super) fn log_filter(text: &str) -> Parsed<String> {
 
 pub(super) fn grace(text: &str) -> Parsed<Duration> {
     humantime::parse_duration(text).ok().filter(|grace| *grace <= LONGEST_GRACE).ok_or(NotAllowed)
+}
+
+fn within<T: PartialOrd>(range: RangeInclusive<T>, value: Option<T>) -> Parsed<T> {
+    value.filter(|value| range.contains(value)).ok_or(NotAllowed)
 }

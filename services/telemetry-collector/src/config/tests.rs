@@ -22,6 +22,13 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.redis.url.expose(), "redis://127.0.0.1:6379/0");
     assert_eq!(config.redis.key, "telemetry:queue");
     assert_eq!(config.redis.max_length, 100_000);
+    assert_eq!(config.redis.tls, TlsFiles::default());
+    assert_eq!((config.redis.mode, config.redis.delivery), (QueueMode::List, DeliveryMode::AtLeastOnce));
+    assert_eq!((config.redis.high_water, config.redis.wait_replicas, config.redis.shards), (0, 0, 1));
+    assert_eq!(config.redis.connect_timeout, Duration::from_secs(2));
+    assert_eq!(config.redis.response_timeout, Duration::from_secs(2));
+    assert_eq!(config.retry.initial, Duration::from_millis(100));
+    assert_eq!((config.retry.max, config.retry.rejected), (Duration::from_secs(5), Duration::from_secs(30)));
     assert_eq!(config.outbox.max_bytes, 64 << 20);
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Auto, "info"));
@@ -34,7 +41,20 @@ fn every_variable_is_read() {
     let config = config(&[
         ("TELEMETRY_COLLECTION__INTERVAL", "250ms"),
         ("TELEMETRY_COLLECTION__LABELS", "rack=a1, role = db,"),
-        ("TELEMETRY_REDIS__URL", "unix:///run/redis.sock"),
+        ("TELEMETRY_REDIS__URL", "rediss+sentinel://one,two:1/main"),
+        ("TELEMETRY_REDIS__TLS_CA", "/tls/ca.pem"),
+        ("TELEMETRY_REDIS__TLS_CERT", "/tls/cert.pem"),
+        ("TELEMETRY_REDIS__TLS_KEY", "/tls/key.pem"),
+        ("TELEMETRY_REDIS__MODE", "stream"),
+        ("TELEMETRY_REDIS__DELIVERY", "exactly_once"),
+        ("TELEMETRY_REDIS__HIGH_WATER", "80000"),
+        ("TELEMETRY_REDIS__WAIT_REPLICAS", "2"),
+        ("TELEMETRY_REDIS__SHARDS", "16"),
+        ("TELEMETRY_REDIS__CONNECT_TIMEOUT", "3s"),
+        ("TELEMETRY_REDIS__RESPONSE_TIMEOUT", "4s"),
+        ("TELEMETRY_RETRY__INITIAL", "1s"),
+        ("TELEMETRY_RETRY__MAX", "2s"),
+        ("TELEMETRY_RETRY__REJECTED", "1m"),
         ("TELEMETRY_REDIS__KEY", "Queue Of Ours"),
         ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
         ("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB"),
@@ -49,7 +69,16 @@ fn every_variable_is_read() {
         config.collection.labels.into_iter().collect::<Vec<_>>(),
         [("rack".to_owned(), "a1".to_owned()), ("role".to_owned(), "db".to_owned())]
     );
-    assert_eq!(config.redis.url.expose(), "unix:///run/redis.sock");
+    assert_eq!(config.redis.url.expose(), "rediss+sentinel://one,two:1/main");
+    assert_eq!(config.redis.tls.ca, Some("/tls/ca.pem".into()));
+    assert_eq!(config.redis.tls.cert, Some("/tls/cert.pem".into()));
+    assert_eq!(config.redis.tls.key, Some("/tls/key.pem".into()));
+    assert_eq!((config.redis.mode, config.redis.delivery), (QueueMode::Stream, DeliveryMode::ExactlyOnce));
+    assert_eq!((config.redis.high_water, config.redis.wait_replicas, config.redis.shards), (80_000, 2, 16));
+    assert_eq!(config.redis.connect_timeout, Duration::from_secs(3));
+    assert_eq!(config.redis.response_timeout, Duration::from_secs(4));
+    assert_eq!(config.retry.initial, Duration::from_secs(1));
+    assert_eq!((config.retry.max, config.retry.rejected), (Duration::from_secs(2), Duration::from_secs(60)));
     assert_eq!(config.redis.key, "Queue Of Ours");
     assert_eq!(config.redis.max_length, 0);
     assert_eq!(config.outbox.max_bytes, 1 << 20);
@@ -60,7 +89,8 @@ fn every_variable_is_read() {
 
 #[test]
 fn every_variable_refuses_nonsense_and_says_what_is_allowed() {
-    for variable in VARIABLES.iter().filter(|variable| variable.allowed != "any text") {
+    let takes_anything = ["any text", "the path of a PEM file"];
+    for variable in VARIABLES.iter().filter(|variable| !takes_anything.contains(&variable.allowed)) {
         let line = mistakes(&[(variable.name, "=non sense=")]);
         assert!(line.starts_with(&format!("{}: ", variable.name)), "{line}");
         assert!(line.ends_with(&format!(" is not {}", variable.allowed)), "{line}");
@@ -75,6 +105,13 @@ fn values_outside_their_range_are_refused() {
         ("TELEMETRY_COLLECTION__INTERVAL", "61m"),
         ("TELEMETRY_COLLECTION__LABELS", "rack=1,rack=2"),
         ("TELEMETRY_REDIS__MAX_LENGTH", "-1"),
+        ("TELEMETRY_REDIS__WAIT_REPLICAS", "101"),
+        ("TELEMETRY_REDIS__SHARDS", "0"),
+        ("TELEMETRY_REDIS__SHARDS", "16385"),
+        ("TELEMETRY_REDIS__CONNECT_TIMEOUT", "9ms"),
+        ("TELEMETRY_REDIS__RESPONSE_TIMEOUT", "61s"),
+        ("TELEMETRY_RETRY__INITIAL", "0s"),
+        ("TELEMETRY_RETRY__MAX", "61m"),
         ("TELEMETRY_OUTBOX__MAX_BYTES", "1023KiB"),
         ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1"),
         ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:65536"),
@@ -159,6 +196,12 @@ fn passwords_are_masked_wherever_they_stand() {
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock?pass=***"),
         ("unix:///run/redis.sock?p%61ss=secret&db=1", "unix:///run/redis.sock?pass=***&db=1"),
+        ("redis+sentinel://user:secret@one,two:1/main", "redis+sentinel://user:***@one,two:1/main"),
+        (
+            "redis+sentinel://[::1]:1,[::2]:2/main?sentinel_password=secret",
+            "redis+sentinel://[::1]:1,[::2]:2/main?sentinel_password=***",
+        ),
+        ("redis+cluster://:s,cret@one:1,two:2", "redis+cluster://:***@one:1,two:2"),
         ("not a url", "***"),
     ] {
         assert_eq!(mask_password(url), masked);

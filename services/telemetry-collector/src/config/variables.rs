@@ -38,16 +38,43 @@ pub(super) const COLLECTION_LABELS: &Variable = &Variable {
 pub(super) const REDIS_URL: &Variable = &Variable {
     name: "TELEMETRY_REDIS__URL",
     default: "redis://127.0.0.1:6379/0",
-    allowed: "a URL such as redis://user:password@host:6379/0 or unix:///run/redis.sock",
-    meaning: "Redis server, login and database. It need not be up when the collector starts.",
+    allowed: "a URL such as redis://user:password@host:6379/0, rediss://host, unix:///run/redis.sock, \
+              redis+sentinel://user:password@host:26379,host:26379/master-name/0 or redis+cluster://host:6379,host:6379",
+    meaning: "Redis server, Sentinels or Cluster, login and database; rediss, rediss+sentinel and rediss+cluster are \
+              encrypted. Sentinels that want a login of their own have it as \
+              ?sentinel_username=…&sentinel_password=…. It need not be up when the collector starts.",
     secret: true,
+};
+
+pub(super) const REDIS_TLS_CA: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__TLS_CA",
+    default: "",
+    allowed: "the path of a PEM file",
+    meaning: "Certificates of those who vouch for the Redis server. Unset = the system's. Files are read anew for each connection.",
+    secret: false,
+};
+
+pub(super) const REDIS_TLS_CERT: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__TLS_CERT",
+    default: "",
+    allowed: "the path of a PEM file",
+    meaning: "Certificate of the collector, for a Redis server that asks for one.",
+    secret: false,
+};
+
+pub(super) const REDIS_TLS_KEY: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__TLS_KEY",
+    default: "",
+    allowed: "the path of a PEM file",
+    meaning: "Key of TELEMETRY_REDIS__TLS_CERT.",
+    secret: false,
 };
 
 pub(super) const REDIS_KEY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__KEY",
     default: "telemetry:queue",
     allowed: "any text",
-    meaning: "The list that messages are pushed to, at the left; consumers pop at the right.",
+    meaning: "The list or stream that messages go to. A list is pushed at the left; consumers pop at the right.",
     secret: false,
 };
 
@@ -55,7 +82,87 @@ pub(super) const REDIS_MAX_LENGTH: &Variable = &Variable {
     name: "TELEMETRY_REDIS__MAX_LENGTH",
     default: "100000",
     allowed: "a whole number from 0; 0 = no cap",
-    meaning: "Messages the list may hold. Beyond it the oldest are trimmed, and counted.",
+    meaning: "Messages the queue may hold. Beyond it the oldest are trimmed, and counted; a stream may hold some more.",
+    secret: false,
+};
+
+pub(super) const REDIS_MODE: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__MODE",
+    default: "list",
+    allowed: "list or stream",
+    meaning: "What the key holds: a list, or a stream with the fields instance_id, sequence and message in each entry.",
+    secret: false,
+};
+
+pub(super) const REDIS_DELIVERY: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__DELIVERY",
+    default: "at_least_once",
+    allowed: "at_least_once or exactly_once",
+    meaning: "What happens to a push that Redis did not answer: it is repeated, and a message can be in the queue twice; or a script on the server remembers each collector's last number and takes none twice.",
+    secret: false,
+};
+
+pub(super) const REDIS_HIGH_WATER: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__HIGH_WATER",
+    default: "0",
+    allowed: "a whole number from 0; 0 = off",
+    meaning: "Messages in the queue from which on the sink counts as degraded: consumers are too slow.",
+    secret: false,
+};
+
+pub(super) const REDIS_WAIT_REPLICAS: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__WAIT_REPLICAS",
+    default: "0",
+    allowed: "a whole number from 0 to 100",
+    meaning: "Replicas that must have a message before it counts as delivered (WAIT, for half of the response time-out). Needs exactly_once.",
+    secret: false,
+};
+
+pub(super) const REDIS_SHARDS: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__SHARDS",
+    default: "1",
+    allowed: "a whole number from 1 to 16384",
+    meaning: "Keys that hosts are spread over, KEY:{0}, KEY:{1}, …; a host stays with its own.",
+    secret: false,
+};
+
+pub(super) const REDIS_CONNECT_TIMEOUT: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__CONNECT_TIMEOUT",
+    default: "2s",
+    allowed: "a duration from 10ms to 1m, such as 500ms or 2s",
+    meaning: "Time to find Redis, connect and log in.",
+    secret: false,
+};
+
+pub(super) const REDIS_RESPONSE_TIMEOUT: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__RESPONSE_TIMEOUT",
+    default: "2s",
+    allowed: "a duration from 10ms to 1m, such as 500ms or 2s",
+    meaning: "Time that Redis has to answer. What was sent when it ends is sent again.",
+    secret: false,
+};
+
+pub(super) const RETRY_INITIAL: &Variable = &Variable {
+    name: "TELEMETRY_RETRY__INITIAL",
+    default: "100ms",
+    allowed: "a duration from 10ms to 1h, such as 500ms or 5s",
+    meaning: "Shortest wait before messages are offered again; the longest is twice that after the first failure and doubles with each.",
+    secret: false,
+};
+
+pub(super) const RETRY_MAX: &Variable = &Variable {
+    name: "TELEMETRY_RETRY__MAX",
+    default: "5s",
+    allowed: "a duration from 10ms to 1h, such as 500ms or 5s",
+    meaning: "Longest wait before messages are offered again.",
+    secret: false,
+};
+
+pub(super) const RETRY_REJECTED: &Variable = &Variable {
+    name: "TELEMETRY_RETRY__REJECTED",
+    default: "30s",
+    allowed: "a duration from 10ms to 1h, such as 500ms or 5s",
+    meaning: "The same for what somebody has to mend: a login, a permission, a certificate, a key of another type.",
     secret: false,
 };
 
@@ -105,8 +212,21 @@ pub(super) const VARIABLES: &[&Variable] = &[
     COLLECTION_INTERVAL,
     COLLECTION_LABELS,
     REDIS_URL,
+    REDIS_TLS_CA,
+    REDIS_TLS_CERT,
+    REDIS_TLS_KEY,
     REDIS_KEY,
     REDIS_MAX_LENGTH,
+    REDIS_MODE,
+    REDIS_DELIVERY,
+    REDIS_HIGH_WATER,
+    REDIS_WAIT_REPLICAS,
+    REDIS_SHARDS,
+    REDIS_CONNECT_TIMEOUT,
+    REDIS_RESPONSE_TIMEOUT,
+    RETRY_INITIAL,
+    RETRY_MAX,
+    RETRY_REJECTED,
     OUTBOX_MAX_BYTES,
     CONTROL_LISTEN,
     LOG_FORMAT,

@@ -4,6 +4,6 @@ mod redis;
 mod retry;
 mod traits;
 
-pub use redis::{RedisQueue, RedisSettings};
+pub use redis::{DeliveryMode, InvalidRedisUrl, QueueMode, RedisQueue, RedisSettings, RedisUrl, TlsFiles, shard_key};
 pub use retry::{Backoff, RetrySettings};
 pub use traits::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};

@@ -1,27 +1,34 @@
-//! A Redis list as the queue.
+//! A Redis list or stream as the queue.
 
 mod commands;
+mod connector;
 mod failure;
+mod keys;
+mod script;
+mod settings;
+mod tls;
+mod url;
 
 use std::fmt;
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::{Connection, Hook, HookError, Manager, Pool};
-use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind,
-};
+use deadpool::managed::{Object, Pool};
+use redis::{Cmd, FromRedisValue};
 use tokio::time::{Instant, timeout};
 
-use self::commands::Pushed;
+use self::commands::{Commands, Outcome};
+use self::connector::Connector;
 use self::failure::Failure;
+pub use self::keys::shard_key;
+pub use self::settings::{DeliveryMode, QueueMode, RedisSettings};
+pub use self::tls::TlsFiles;
+pub use self::url::{InvalidRedisUrl, RedisUrl};
 use super::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};
-use crate::batch::{Batch, EncodedMessage};
-use crate::errors::{Cause, TelemetryError, TelemetryResult};
+use crate::batch::Batch;
+use crate::errors::{TelemetryError, TelemetryResult};
 
 /// One connection publishes, the other answers questions meanwhile. More would only cost the server.
 const MAX_CONNECTIONS: usize = 2;
@@ -30,22 +37,7 @@ const MAX_CONNECTIONS: usize = 2;
 /// some without a word.
 const TRUSTED_FOR: Duration = Duration::from_secs(15);
 
-/// How to reach the queue.
-#[derive(Clone)]
-pub struct RedisSettings {
-    /// `redis://[user][:password]@host[:port][/database]` or `unix:///path[?db=…&user=…&pass=…]`.
-    pub url: String,
-    /// Name of the list.
-    pub key: String,
-    /// Messages the list may hold; the oldest are dropped beyond that. 0: no cap.
-    pub max_length: u64,
-    /// Longest time to get hold of a connection, from name resolution to login.
-    pub connect_timeout: Duration,
-    /// Longest time to wait for an answer.
-    pub response_timeout: Duration,
-}
-
-/// A Redis list that messages are pushed onto.
+/// A Redis list or stream that messages are pushed onto.
 ///
 /// The connection that publishes is checked out of the pool once and kept while it works, because the pool tests a
 /// connection each time it hands it out: a round trip more. After any failure every connection is dropped, so that the
@@ -54,16 +46,19 @@ pub struct RedisSettings {
 ///
 /// A call takes no longer than the connect time-out and the response time-out together.
 ///
-/// The user needs the permission for `LPUSH`, `LTRIM` (when there is a cap), `LLEN` and `PING`.
+/// With [`DeliveryMode::ExactlyOnce`] a script on the server pushes a batch and remembers the highest number of its
+/// instance, in one step: what is offered again is not taken again, and a server that lost what it had acknowledged is
+/// found out.
 ///
 /// [`health_check`]: TelemetryPublisher::health_check
 /// [`queue_length`]: RedisPublisher::queue_length
 pub struct RedisQueue {
     destination: String,
-    key: String,
-    cap: Option<NonZeroU64>,
+    commands: Commands,
+    high_water: Option<u64>,
+    wait_replicas: u32,
     connect_timeout: Duration,
-    pool: Pool,
+    pool: Pool<Connector>,
     /// The connection that publishes, while it does not.
     kept: Mutex<Option<Kept>>,
     cap_refused: AtomicBool,
@@ -71,7 +66,7 @@ pub struct RedisQueue {
 
 /// A connection that is checked out and known to work.
 struct Kept {
-    connection: Connection,
+    connection: Object<Connector>,
     since: Instant,
 }
 
@@ -79,67 +74,80 @@ impl RedisQueue {
     /// A queue that connects when it is first used.
     ///
     /// # Errors
-    /// [`Configuration`](TelemetryError::Configuration) when the URL is wrong; its password is not shown.
+    /// [`Configuration`](TelemetryError::Configuration) when the settings are wrong or do not go together; the URL's
+    /// password is not shown.
     pub fn connect_lazily(settings: &RedisSettings) -> TelemetryResult<Self> {
-        let wrong_url = |problem: Cause| {
-            let problem =
-                format!("{problem}; redis://[user][:password]@host[:port][/database] or unix:///path is wanted");
-            TelemetryError::setting("TELEMETRY_REDIS__URL", problem)
+        let url = settings.check()?;
+        let kind = match settings.mode {
+            QueueMode::List => "list",
+            QueueMode::Stream => "stream",
         };
-        let server = settings.url.as_str().into_connection_info().map_err(|error| wrong_url(error.into()))?;
+        let destination = format!("{url} {kind} {}", settings.key);
+        let commands = Commands::new(settings);
+        let connector = Connector::new(
+            url,
+            settings.tls.clone(),
+            commands.length(),
+            settings.connect_timeout,
+            settings.response_timeout,
+        );
+        let pool = Pool::builder(connector).max_size(MAX_CONNECTIONS).build();
         Ok(Self {
-            destination: format!("{} list {}", describe(&server), settings.key),
-            key: settings.key.clone(),
-            cap: NonZeroU64::new(settings.max_length),
+            destination,
+            commands,
+            high_water: (settings.high_water > 0).then_some(settings.high_water),
+            wait_replicas: settings.wait_replicas,
             connect_timeout: settings.connect_timeout,
-            pool: pool(server, settings.response_timeout).map_err(wrong_url)?,
+            pool: pool.map_err(|error| TelemetryError::setting("TELEMETRY_REDIS__URL", error.to_string()))?,
             kept: Mutex::default(),
             cap_refused: AtomicBool::new(false),
         })
     }
 
-    async fn push(&self, messages: &[EncodedMessage]) -> Result<Pushed, Failure> {
-        let mut connection = match self.take_kept() {
-            Some(connection) => connection,
+    async fn push(&self, batch: &Batch) -> Result<Outcome, Failure> {
+        let mut link = match self.take_kept() {
+            Some(link) => link,
             None => self.check_out().await?,
         };
-        match commands::push(&mut connection, &self.key, self.cap, messages).await {
-            Ok(pushed) => {
-                self.keep(connection);
-                Ok(pushed)
+        let failure = match self.commands.push(&mut link.connection, batch).await {
+            Ok(Outcome::Pushed(pushed)) if pushed.replicas.is_some_and(|count| count < self.wait_replicas.into()) => {
+                Failure::not_enough_replicas(pushed.replicas.unwrap_or_default(), self.wait_replicas)
             }
-            Err(error) => {
-                self.discard(connection);
-                Err(error.into())
+            Ok(outcome) => {
+                self.keep(link);
+                return Ok(outcome);
             }
-        }
+            Err(error) => Failure::of_push(error, self.commands.permissions()),
+        };
+        self.discard(link);
+        Err(failure)
     }
 
     async fn ask<T: FromRedisValue>(&self, question: &Cmd) -> Result<T, Failure> {
-        let mut connection = self.check_out().await?;
-        match question.query_async(&mut connection).await {
+        let mut link = self.check_out().await?;
+        match question.query_async(&mut link.connection).await {
             Ok(answer) => Ok(answer),
             Err(error) => {
-                self.discard(connection);
+                self.discard(link);
                 Err(error.into())
             }
         }
     }
 
     /// A connection that answered just now: an idle one that still works, else a new one.
-    async fn check_out(&self) -> Result<Connection, Failure> {
+    async fn check_out(&self) -> Result<Object<Connector>, Failure> {
         match timeout(self.connect_timeout, self.pool.get()).await {
             Ok(connection) => Ok(connection?),
             Err(_) => Err(Failure::no_connection(self.connect_timeout)),
         }
     }
 
-    fn take_kept(&self) -> Option<Connection> {
+    fn take_kept(&self) -> Option<Object<Connector>> {
         // One that was idle for too long goes back to the pool, which tests it before it hands it out.
         self.kept().take().filter(|kept| kept.since.elapsed() < TRUSTED_FOR).map(|kept| kept.connection)
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(&self, connection: Object<Connector>) {
         let mut kept = self.kept();
         if !self.pool.is_closed() {
             *kept = Some(Kept { connection, since: Instant::now() });
@@ -147,8 +155,8 @@ impl RedisQueue {
     }
 
     /// Drops a connection that failed, and the idle ones with it: what befell one may have befallen all.
-    fn discard(&self, connection: Connection) {
-        drop(Connection::take(connection));
+    fn discard(&self, connection: Object<Connector>) {
+        drop(Object::take(connection));
         self.pool.retain(|_, _| false);
     }
 
@@ -157,15 +165,15 @@ impl RedisQueue {
     }
 
     /// Says once that the cap is refused, and once that it no longer is.
-    fn watch_cap(&self, trim_error: Option<RedisError>) {
+    fn watch_cap(&self, trim_error: Option<String>) {
         let was_refused = self.cap_refused.swap(trim_error.is_some(), Ordering::Relaxed);
         match trim_error {
             Some(error) if !was_refused => tracing::warn!(
                 destination = self.destination,
-                %error,
-                "Redis takes messages but does not trim the list, which grows without bound"
+                error,
+                "Redis takes messages but does not trim the queue, which grows without bound"
             ),
-            None if was_refused => tracing::info!(destination = self.destination, "Redis trims the list again"),
+            None if was_refused => tracing::info!(destination = self.destination, "Redis trims the queue again"),
             _ => {}
         }
     }
@@ -178,20 +186,31 @@ impl TelemetryPublisher for RedisQueue {
     }
 
     async fn publish_batch(&self, batch: &Batch) -> TelemetryResult<Receipt> {
-        let messages = batch.messages.as_slice();
-        if messages.is_empty() {
+        if batch.messages.is_empty() {
             return Ok(Receipt::Taken(Acknowledgement::default()));
         }
-        let pushed = self.push(messages).await.map_err(|failure| {
-            let plural = if messages.len() == 1 { "" } else { "s" };
-            failure.of(format!("push {} message{plural}", messages.len()))
+        let outcome = self.push(batch).await.map_err(|failure| {
+            let plural = if batch.messages.len() == 1 { "" } else { "s" };
+            failure.of(format!("push {} message{plural}", batch.messages.len()))
         })?;
-        self.watch_cap(pushed.trim_error);
-        Ok(Receipt::Taken(pushed.acknowledgement))
+        Ok(match outcome {
+            Outcome::Behind { newest } => Receipt::Behind { newest },
+            Outcome::Pushed(pushed) => {
+                self.watch_cap(pushed.trim_error);
+                let high_water = self.high_water.filter(|mark| pushed.acknowledgement.queue_length >= *mark);
+                Receipt::Taken(Acknowledgement { high_water, ..pushed.acknowledgement })
+            }
+        })
     }
 
     async fn health_check(&self) -> TelemetryResult<()> {
-        self.ask(&redis::cmd("PING")).await.map_err(|failure| failure.of("ping Redis"))
+        let Some(mark) = self.high_water else {
+            return self.ask(&redis::cmd("PING")).await.map_err(|failure| failure.of("ping Redis"));
+        };
+        let queue_length = self.queue_length().await?;
+        let high_water = Some(mark).filter(|mark| queue_length >= *mark);
+        let state = Acknowledgement { queue_length, high_water, ..Acknowledgement::default() };
+        state.pressure().map_or(Ok(()), Err)
     }
 
     async fn close(&self) {
@@ -203,8 +222,7 @@ impl TelemetryPublisher for RedisQueue {
 #[async_trait]
 impl RedisPublisher for RedisQueue {
     async fn queue_length(&self) -> TelemetryResult<u64> {
-        let question = redis::cmd("LLEN").arg(&self.key).to_owned();
-        self.ask(&question).await.map_err(|failure| failure.of(format!("measure the list {}", self.key)))
+        self.ask(&self.commands.length()).await.map_err(|failure| failure.of("measure the queue"))
     }
 
     fn pool_state(&self) -> PoolState {
@@ -213,66 +231,13 @@ impl RedisPublisher for RedisQueue {
     }
 }
 
-impl fmt::Debug for RedisSettings {
-    /// Without the URL, which holds the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisSettings")
-            .field("key", &self.key)
-            .field("max_length", &self.max_length)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("response_timeout", &self.response_timeout)
-            .finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for RedisQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisQueue")
             .field("destination", &self.destination)
-            .field("cap", &self.cap)
             .field("pool", &self.pool.status())
             .finish_non_exhaustive()
     }
-}
-
-fn pool(server: ConnectionInfo, response_timeout: Duration) -> Result<Pool, Cause> {
-    // The library would name itself to the server in commands whose errors it ignores, and so swallow the first thing
-    // that a server in protected mode or without a free client slot has to say.
-    let login = server.redis_settings().clone().set_skip_set_lib_name();
-    // `check_out` sets one limit over all steps of getting a connection, so that none of them needs its own.
-    let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(Some(response_timeout));
-    let manager = Manager::new_with_config(server.set_redis_settings(login), limits)?;
-    // A hung server still accepts connections, and when it comes back it executes whatever was sent on them. A push
-    // goes only to a server that answers, so that tries during a hang do not each leave a copy behind.
-    let answers = Hook::async_fn(|connection, _| {
-        Box::pin(async move { probe(redis::cmd("PING").query_async(connection).await).map_err(HookError::Backend) })
-    });
-    Ok(Pool::builder(manager).max_size(MAX_CONNECTIONS).post_create(answers).build()?)
-}
-
-/// Whether the server answers: that it does not let us ask is an answer, too.
-fn probe(answer: RedisResult<()>) -> RedisResult<()> {
-    match answer {
-        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(()),
-        answer => answer,
-    }
-}
-
-/// The server's address with all but the password, put together from what may be shown.
-fn describe(server: &ConnectionInfo) -> String {
-    let (address, login) = (server.addr(), server.redis_settings());
-    let scheme = match address {
-        ConnectionAddr::Unix(_) => "unix",
-        ConnectionAddr::TcpTls { .. } => "rediss",
-        _ => "redis",
-    };
-    let user = login.username().unwrap_or_default();
-    let login_part = match login.password() {
-        Some(_) => format!("{user}:***@"),
-        None if user.is_empty() => String::new(),
-        None => format!("{user}@"),
-    };
-    format!("{scheme}://{login_part}{address} database {}", login.db())
 }
 
 #[cfg(test)]
@@ -284,41 +249,63 @@ mod tests {
     use crate::errors::report;
 
     fn settings(url: &str) -> RedisSettings {
-        RedisSettings {
-            url: url.to_owned(),
-            key: "telemetry:queue".to_owned(),
-            max_length: 10,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-        }
+        RedisSettings::new(url, "telemetry:queue")
     }
 
-    fn destination(url: &str) -> String {
-        RedisQueue::connect_lazily(&settings(url)).unwrap().destination().to_owned()
+    /// The line that refuses `settings`.
+    fn refused(settings: &RedisSettings) -> String {
+        let error = RedisQueue::connect_lazily(settings).unwrap_err();
+        assert!(matches!(error, TelemetryError::Configuration(_)), "{error}");
+        report(&error)
     }
 
     #[test]
-    fn the_destination_shows_everything_but_the_password() {
-        assert_eq!(destination("redis://127.0.0.1"), "redis://127.0.0.1:6379 database 0 list telemetry:queue");
+    fn the_destination_names_server_and_queue() {
+        let destination = |settings| RedisQueue::connect_lazily(&settings).unwrap().destination().to_owned();
         assert_eq!(
-            destination("redis://user:secret@redis:6380/2?x=secret"),
+            destination(settings("redis://user:secret@redis:6380/2")),
             "redis://user:***@redis:6380 database 2 list telemetry:queue"
         );
-        assert_eq!(
-            destination("unix:///run/redis.sock?db=1&pass=secret"),
-            "unix://:***@/run/redis.sock database 1 list telemetry:queue"
-        );
+        let stream = RedisSettings { mode: QueueMode::Stream, ..settings("redis+cluster://c1") };
+        assert_eq!(destination(stream), "redis+cluster://c1:6379 stream telemetry:queue");
     }
 
     #[test]
     fn a_wrong_url_is_a_wrong_setting_and_stays_secret() {
-        for url in
-            ["", "secret", "http://:secret@host", "redis://:secret@", "redis://:secret@host/x", "rediss://:secret@host"]
-        {
-            let error = RedisQueue::connect_lazily(&settings(url)).unwrap_err();
-            assert!(matches!(error, TelemetryError::Configuration(_)), "{url}: {error}");
-            let line = report(&error);
+        for url in ["", "secret", "http://:secret@host", "redis://:secret@", "redis+sentinel://:secret@host"] {
+            let line = refused(&settings(url));
             assert!(line.starts_with("TELEMETRY_REDIS__URL: ") && !line.contains("secret"), "{line}");
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_refused() {
+        let ca = TlsFiles { ca: Some("/ca.pem".into()), ..TlsFiles::default() };
+        let cert = TlsFiles { cert: Some("/dev/null".into()), ..TlsFiles::default() };
+        for (settings, line) in [
+            (
+                RedisSettings { tls: ca.clone(), ..settings("redis://host") },
+                "TELEMETRY_REDIS__TLS_CA: is for rediss, and TELEMETRY_REDIS__URL does not begin with it",
+            ),
+            (
+                RedisSettings { tls: ca, ..settings("rediss://host") },
+                "TELEMETRY_REDIS__TLS_CA: cannot read /ca.pem: No such file or directory (os error 2)",
+            ),
+            (
+                RedisSettings { tls: cert, ..settings("rediss://host") },
+                "TELEMETRY_REDIS__TLS_CERT: needs TELEMETRY_REDIS__TLS_KEY, too",
+            ),
+            (
+                RedisSettings { wait_replicas: 1, ..settings("redis://host") },
+                "TELEMETRY_REDIS__WAIT_REPLICAS: needs TELEMETRY_REDIS__DELIVERY=exactly_once: while replicas are missing, \
+                 each try would leave another copy",
+            ),
+            (
+                RedisSettings { max_length: 9, high_water: 10, ..settings("redis://host") },
+                "TELEMETRY_REDIS__HIGH_WATER: 10 is above TELEMETRY_REDIS__MAX_LENGTH (9) and would never be reached",
+            ),
+        ] {
+            assert_eq!(refused(&settings), line);
         }
     }
 

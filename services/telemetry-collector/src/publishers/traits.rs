@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::batch::{Batch, EncodedMessage};
-use crate::errors::TelemetryResult;
+use crate::errors::{PublishingErrorKind, TelemetryError, TelemetryResult};
 
 /// Somewhere messages go.
 ///
@@ -41,10 +41,10 @@ pub trait TelemetryPublisher: Send + Sync {
     async fn close(&self);
 }
 
-/// A Redis list that serves as a queue: pushed at the left, popped at the right.
+/// A Redis list or stream that serves as a queue.
 #[async_trait]
 pub trait RedisPublisher: TelemetryPublisher {
-    /// How many messages the queue holds (`LLEN`).
+    /// How many messages the queue holds (`LLEN`, `XLEN`).
     ///
     /// # Errors
     /// [`Publishing`](crate::errors::TelemetryError::Publishing), classified.
@@ -73,6 +73,19 @@ pub struct Acknowledgement {
     pub queue_length: u64,
     /// Oldest messages that the cap pushed out.
     pub trimmed: u64,
+    /// The length from which on consumers count as too slow, when the queue has reached it.
+    pub high_water: Option<u64>,
+}
+
+impl Acknowledgement {
+    /// What is wrong with a destination that takes messages, but faster than they are consumed.
+    #[must_use]
+    pub fn pressure(&self) -> Option<TelemetryError> {
+        let high_water = self.high_water?;
+        let cause = format!("it holds {}; consumers are too slow", self.queue_length);
+        let operation = format!("keep the queue below {high_water} messages");
+        Some(TelemetryError::publishing(operation, PublishingErrorKind::Refused, cause))
+    }
 }
 
 /// The connections of a pool.

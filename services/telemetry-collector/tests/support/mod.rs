@@ -6,8 +6,10 @@
 pub mod cluster;
 pub mod collector;
 pub mod proxy;
+pub mod publisher;
 pub mod redis_server;
 pub mod sentinel;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 

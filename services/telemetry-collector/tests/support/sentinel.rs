@@ -78,7 +78,8 @@ impl SentinelGroup {
         index.unwrap()
     }
 
-    /// Has the Sentinels promote the replica while the master is well, and waits until it is done.
+    /// Has the Sentinels promote the replica while the master is well, and waits until it is done. What the old master
+    /// takes until it is told of it is lost.
     pub async fn fail_over(&self) {
         let before = self.master().await;
         eventually("a Sentinel starts the failover", async || {
@@ -86,6 +87,10 @@ impl SentinelGroup {
         })
         .await;
         self.promoted_after(before).await;
+        eventually("the old master replicates the new one", async || {
+            self.servers[before].command::<String>(&["INFO", "replication"]).await.contains("master_link_status:up")
+        })
+        .await;
     }
 
     /// Waits until another server than `before` is the master, and says so itself.

@@ -1,0 +1,227 @@
+//! The Redis publisher by TLS, by Sentinels and into a Cluster, against real servers.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use telemetry_collector::errors::{PublishingErrorKind, report};
+use telemetry_collector::publishers::{RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher, TlsFiles};
+
+use support::cluster::Cluster;
+use support::eventually;
+use support::publisher::{KEY, connect, kind, message, messages, pop_all, settings};
+use support::redis_server::RedisServer;
+use support::sentinel::SentinelGroup;
+use support::tls::{Authority, TlsServer};
+
+/// A queue that is found in several steps, for each of which a busy machine may need time.
+fn patient_queue(url: impl Into<String>) -> RedisQueue {
+    connect(&RedisSettings { connect_timeout: Duration::from_secs(3), ..settings(url) })
+}
+
+fn encrypted_queue(server: &TlsServer, tls: TlsFiles) -> RedisQueue {
+    connect(&RedisSettings { tls, connect_timeout: Duration::from_secs(3), ..settings(server.url()) })
+}
+
+/// The line with which a push over TLS is rejected.
+async fn rejection(queue: &RedisQueue) -> String {
+    let error = queue.publish_batch(&message(1)).await.unwrap_err();
+    let line = report(&error);
+    assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Rejected, "{line}");
+    line
+}
+
+/// Offers a message until it is taken. Nothing but what mends itself may be in the way.
+async fn publish_in_the_end(queue: &RedisQueue, sequence: u64) {
+    eventually("the message is taken", async || match queue.publish_batch(&message(sequence)).await {
+        Ok(_) => true,
+        Err(error) => {
+            assert!(error.is_retryable(), "{}", report(&error));
+            false
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_an_authority_of_ours_is_trusted() {
+    let authority = Authority::new();
+    let server = TlsServer::start(&authority, "127.0.0.1", false).await;
+    let queue = encrypted_queue(&server, authority.trusted());
+    queue.publish_batch(&messages(1..=3)).await.unwrap();
+    assert_eq!(queue.queue_length().await.unwrap(), 3);
+    assert_eq!(pop_all(&server.server).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_rejected_and_the_reason_told() {
+    let authority = Authority::new();
+    let server = TlsServer::start(&authority, "127.0.0.1", false).await;
+    for tls in [Authority::new().trusted(), TlsFiles::default()] {
+        let line = rejection(&encrypted_queue(&server, tls)).await;
+        assert!(line.contains("invalid peer certificate"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_rejected_and_the_reason_told() {
+    let authority = Authority::new();
+    let server = TlsServer::start(&authority, "redis.example", false).await;
+    let line = rejection(&encrypted_queue(&server, authority.trusted())).await;
+    assert!(line.contains("certificate not valid for name \"127.0.0.1\""), "{line}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_gets_ours() {
+    let authority = Authority::new();
+    let server = TlsServer::start(&authority, "127.0.0.1", true).await;
+    encrypted_queue(&server, authority.trusted_with_certificate()).publish_batch(&message(1)).await.unwrap();
+    let line = rejection(&encrypted_queue(&server, authority.trusted())).await;
+    assert!(line.contains("CertificateRequired"), "{line}");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_found_by_the_next_connection() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = TlsServer::start(&new, "127.0.0.1", false).await;
+    let queue = encrypted_queue(&server, old.trusted());
+    rejection(&queue).await;
+    fs::copy(new.ca(), old.ca()).unwrap();
+    queue.publish_batch(&message(1)).await.unwrap();
+
+    fs::remove_file(old.ca()).unwrap();
+    server.server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    eventually("the broken connection is noticed", async || queue.publish_batch(&message(2)).await.is_err()).await;
+    let line = rejection(&queue).await;
+    assert!(line.contains("TELEMETRY_REDIS__TLS_CA: cannot read"), "{line}");
+}
+
+#[tokio::test]
+async fn the_master_is_followed_through_a_failover() {
+    let group = SentinelGroup::start().await;
+    let queue = patient_queue(group.url());
+    queue.publish_batch(&message(1)).await.unwrap();
+    assert_eq!(group.servers[0].command::<u64>(&["LLEN", KEY]).await, 1);
+
+    group.fail_over().await;
+    publish_in_the_end(&queue, 2).await;
+    assert_eq!(pop_all(&group.servers[1]).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_master_that_is_gone_is_replaced() {
+    let mut group = SentinelGroup::start().await;
+    let queue = patient_queue(group.url());
+    queue.publish_batch(&message(1)).await.unwrap();
+    eventually("the replica has it", async || group.servers[1].command::<u64>(&["LLEN", KEY]).await == 1).await;
+
+    group.servers[0].kill().await;
+    publish_in_the_end(&queue, 2).await;
+    assert_eq!(group.master().await, 1);
+    assert_eq!(pop_all(&group.servers[1]).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn sentinels_that_are_gone_or_hang_do_not_hide_the_others() {
+    let mut group = SentinelGroup::start().await;
+    group.kill_sentinel(0);
+    group.pause_sentinel(1);
+    // Whichever is asked first.
+    for sequence in 1..=4 {
+        patient_queue(group.url()).publish_batch(&message(sequence)).await.unwrap();
+    }
+    assert_eq!(pop_all(&group.servers[0]).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_master_is_not_written_to() {
+    let group = SentinelGroup::start().await;
+    // As a Sentinel sees it that was cut off: it takes a replica for the master.
+    let stranger = RedisServer::start().await;
+    group.servers[0].command::<()>(&["REPLICAOF", "127.0.0.1", &stranger.port().to_string()]).await;
+    let queue = patient_queue(group.url());
+    let error = queue.publish_batch(&message(1)).await.unwrap_err();
+    let line = report(&error);
+    assert!(line.contains("is named as the master and says that it is a slave"), "{line}");
+    assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn a_master_that_no_sentinel_knows_is_a_mistake() {
+    let group = SentinelGroup::start().await;
+    let queue = patient_queue(format!("redis+sentinel://{}/other", group.addresses()));
+    let line = rejection(&queue).await;
+    assert!(line.ends_with("it knows no master named \"other\""), "{line}");
+}
+
+#[tokio::test]
+async fn sentinels_and_master_each_have_their_login() {
+    let group = SentinelGroup::start_with(
+        &["--user", "data", "on", ">one", "~*", "&*", "+@all", "--masteruser", "data", "--masterauth", "one"],
+        &["sentinel auth-user telemetry data", "sentinel auth-pass telemetry one"],
+    )
+    .await;
+    let url = format!("redis+sentinel://data:one@{}/telemetry", group.addresses());
+    patient_queue(url).publish_batch(&message(1)).await.unwrap();
+    let url = format!("redis+sentinel://data:wrong@{}/telemetry", group.addresses());
+    let line = rejection(&patient_queue(url)).await;
+    assert!(line.contains("master 127.0.0.1:") && !line.contains("wrong"), "{line}");
+}
+
+#[tokio::test]
+async fn a_cluster_is_entered_by_any_node_and_the_slot_is_followed() {
+    let cluster = Cluster::start(false).await;
+    let slot = cluster.slot(KEY).await;
+    let owner = cluster.owner(slot, 0).await.unwrap();
+    for node in 0..3 {
+        let url = format!("redis+cluster://127.0.0.1:{}", cluster.nodes[node].port());
+        patient_queue(url).publish_batch(&message(node as u64 + 1)).await.unwrap();
+    }
+
+    let queue = patient_queue(cluster.url());
+    queue.publish_batch(&message(4)).await.unwrap();
+    let target = (owner + 1) % 3;
+    cluster.move_slot(slot, owner, target).await;
+    assert_eq!(kind(queue.publish_batch(&message(5)).await), PublishingErrorKind::Refused);
+    queue.publish_batch(&message(5)).await.unwrap();
+    assert_eq!(queue.queue_length().await.unwrap(), 5);
+    assert_eq!(pop_all(&cluster.nodes[target]).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_cluster_costs_connections_to_one_node_alone() {
+    let cluster = Cluster::start(false).await;
+    let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();
+    let queue = patient_queue(cluster.url());
+    queue.publish_batch(&message(1)).await.unwrap();
+    queue.health_check().await.unwrap();
+    for (index, node) in cluster.nodes.iter().enumerate() {
+        let expected = if index == owner { 2 } else { 0 };
+        eventually("the connections by which it was found are closed", async || {
+            // One is the test's own.
+            node.command::<String>(&["CLIENT", "LIST", "TYPE", "normal"]).await.lines().count() == expected + 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_node_of_a_cluster_is_replaced_by_its_replica() {
+    let mut cluster = Cluster::start(true).await;
+    let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();
+    let queue = patient_queue(cluster.url());
+    queue.publish_batch(&message(1)).await.unwrap();
+    let replica = owner + 3;
+    eventually("the replica has it", async || {
+        cluster.nodes[replica].command::<String>(&["INFO", "keyspace"]).await.contains("keys=1")
+    })
+    .await;
+
+    let start = Instant::now();
+    cluster.nodes[owner].kill().await;
+    publish_in_the_end(&queue, 2).await;
+    assert_eq!(pop_all(&cluster.nodes[replica]).await, [1, 2], "after {:?}", start.elapsed());
+}
