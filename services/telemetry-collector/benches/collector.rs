@@ -19,7 +19,7 @@ use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
 use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
 use telemetry_collector::outbox::{Outbox, Stamper};
-use telemetry_collector::publishers::{RedisQueue, RedisSettings, TelemetryPublisher};
+use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -56,9 +56,19 @@ fn message(runtime: &Runtime) -> TelemetryMessage {
     outbox().append(sample_of(cpu)).unwrap()
 }
 
-fn queue(redis: &RedisServer) -> RedisQueue {
-    let settings = RedisSettings { max_length: 1_000, ..RedisSettings::new(redis.url(), "bench") };
+fn queue(redis: &RedisServer, delivery: DeliveryMode) -> RedisQueue {
+    // A key of its own, so that neither trims what the other pushed.
+    let key = format!("{delivery:?}");
+    let settings = RedisSettings { delivery, max_length: 1_000, ..RedisSettings::new(redis.url(), key) };
     RedisQueue::connect_lazily(&settings).unwrap()
+}
+
+/// Makes the batch the one that follows it, since what the server has already it does not take again.
+fn advance(batch: &mut Batch) {
+    batch.acknowledged = batch.last_sequence().unwrap_or_default();
+    for (sequence, message) in (batch.acknowledged + 1..).zip(&mut batch.messages) {
+        message.sequence = sequence;
+    }
 }
 
 fn collecting(criterion: &mut Criterion) {
@@ -88,12 +98,17 @@ fn encoding(criterion: &mut Criterion) {
 fn publishing(criterion: &mut Criterion) {
     let runtime = runtime();
     let redis = runtime.block_on(RedisServer::start());
-    let queue = queue(&redis);
+    let at_least_once = queue(&redis, DeliveryMode::AtLeastOnce);
+    let exactly_once = queue(&redis, DeliveryMode::ExactlyOnce);
     let message = EncodedMessage::encode(&message(&runtime)).unwrap();
     let mut connection = runtime.block_on(redis.connect()).unwrap();
     let mut group = criterion.benchmark_group("publish");
     for batch_size in [1, 16, 128] {
-        let batch = Batch { instance_id: Uuid::nil(), acknowledged: 0, messages: vec![message.clone(); batch_size] };
+        // An instance of its own: the server takes no number twice.
+        let mut batch =
+            Batch { instance_id: Uuid::new_v4(), acknowledged: 0, messages: vec![message.clone(); batch_size] };
+        advance(&mut batch);
+        batch.acknowledged = 0;
         group.throughput(Throughput::Elements(batch_size as u64));
         group.bench_with_input(BenchmarkId::new("reference: LPUSH alone", batch_size), &batch, |bencher, batch| {
             let mut push = redis::cmd("LPUSH");
@@ -109,16 +124,23 @@ fn publishing(criterion: &mut Criterion) {
                 }
             });
         });
-        group.bench_with_input(BenchmarkId::new("queue", batch_size), &batch, |bencher, batch| {
-            bencher.iter(|| runtime.block_on(queue.publish_batch(batch)).unwrap());
-        });
+        for (name, queue) in [("queue", &at_least_once), ("queue, exactly once", &exactly_once)] {
+            let mut batch = batch.clone();
+            group.bench_function(BenchmarkId::new(name, batch_size), |bencher| {
+                bencher.iter(|| {
+                    let receipt = runtime.block_on(queue.publish_batch(&batch)).unwrap();
+                    assert!(matches!(receipt, Receipt::Taken(_)));
+                    advance(&mut batch);
+                });
+            });
+        }
     }
 }
 
 fn whole_tick(criterion: &mut Criterion) {
     let runtime = runtime();
     let redis = runtime.block_on(RedisServer::start());
-    let (queue, outbox) = (queue(&redis), outbox());
+    let (queue, outbox) = (queue(&redis, DeliveryMode::AtLeastOnce), outbox());
     let mut cpu = runtime.block_on(warm_cpu());
     criterion.bench_function("tick: from /proc to the acknowledgement", |bencher| {
         bencher.iter(|| {

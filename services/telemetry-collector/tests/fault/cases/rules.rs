@@ -47,7 +47,7 @@ pub async fn trimming_forbidden() -> Row {
     let collector = case.start().await;
     arrivals(&redis, 10).await;
     case.fault("LTRIM forbidden");
-    assert_eq!(collector.log().matches("does not trim the list").count(), 1, "{}", collector.log());
+    assert_eq!(collector.log().matches("does not trim the queue").count(), 1, "{}", collector.log());
     let unwanted = redis.command(&["ACL", "SETUSER", "collector", "-lpush"]);
     hears(&collector, OUTAGE_BEGAN, unwanted).await;
     case.fault("LPUSH forbidden");
