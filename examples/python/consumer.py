@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Reads the telemetry queue, and calls a collector's control API. Every answer is canonical ProtoJSON, one object a line.
+
+The types are generated from //proto by generate.py and found on the PYTHONPATH; none is written by hand.
+"""
+
+import argparse
+import datetime
+import json
+import sys
+
+import grpc
+import redis
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from telemetry.v1 import control_pb2, control_pb2_grpc
+from telemetry.v1.message_pb2 import TelemetryMessage
+
+MAJOR = "1"
+
+
+class Unreadable(Exception):
+    """An element of the queue that is no message of this major version."""
+
+
+class Queue:
+    """The Redis list, read so that a message stays in Redis until it is acknowledged."""
+
+    def __init__(self, url, key):
+        self.redis = redis.Redis.from_url(url)
+        self.key = key
+        # Two consumers that run at once need lists of their own. (The Rust client also finds those of dead ones.)
+        self.processing = f"{{{key}}}:processing:python"
+        self.dead = f"{{{key}}}:dead"
+        while self.redis.lmove(self.processing, key, "LEFT", "RIGHT"):
+            pass  # What an earlier run took and did not acknowledge goes back, in its order.
+
+    def take(self):
+        """The oldest element, as soon as there is one."""
+        while True:
+            element = self.redis.blmove(self.key, self.processing, timeout=1, src="RIGHT", dest="LEFT")
+            if element is not None:
+                return element
+
+    def acknowledge(self, element):
+        self.redis.lrem(self.processing, -1, element)
+
+    def reject(self, element, reason):
+        """Sets aside what nobody can read."""
+        letter = {"reason": reason, "payload": element.decode(errors="replace")}
+        self.redis.lpush(self.dead, json.dumps(letter))
+        self.acknowledge(element)
+
+
+def parse(element):
+    """A message from JSON, which begins with a brace, or from protobuf, which never does. Unknown fields are ignored."""
+    try:
+        if element.startswith(b"{"):
+            message = json_format.Parse(element, TelemetryMessage(), ignore_unknown_fields=True)
+        else:
+            message = TelemetryMessage.FromString(element)
+    except (json_format.ParseError, DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(str(error)) from error
+    if message.schema_version.split(".")[0] != MAJOR:
+        raise Unreadable(f"it is of schema {message.schema_version!r}, and this program knows {MAJOR}.x")
+    return message
+
+
+def show(message):
+    """Writes canonical ProtoJSON with the schema's own names, zeros included: what the collector writes."""
+    print(
+        json_format.MessageToJson(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
+        ),
+        flush=True,
+    )
+
+
+def read_queue(options):
+    queue = Queue(options.redis, options.key)
+    shown = 0
+    while options.count is None or shown < options.count:
+        element = queue.take()
+        try:
+            message = parse(element)
+        except Unreadable as unreadable:
+            print(f"set aside in {queue.dead}: {unreadable}", file=sys.stderr)
+            queue.reject(element, str(unreadable))
+            continue
+        show(message)
+        queue.acknowledge(element)
+        shown += 1
+
+
+def call_control(options):
+    with grpc.insecure_channel(options.control) as channel:
+        control = control_pb2_grpc.ControlServiceStub(channel)
+        if options.command == "snapshot":
+            answer = control.GetSnapshot(control_pb2.GetSnapshotRequest(), timeout=options.timeout)
+        elif options.command == "health":
+            answer = control.Health(control_pb2.HealthRequest(), timeout=options.timeout)
+        else:
+            request = control_pb2.SetIntervalRequest()
+            request.interval.FromTimedelta(datetime.timedelta(seconds=options.seconds))
+            answer = control.SetInterval(request, timeout=options.timeout)
+    show(answer)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--redis", default="redis://127.0.0.1:6379/0", help="URL of the server (%(default)s)")
+    parser.add_argument("--key", default="telemetry:queue", help="the list (%(default)s)")
+    parser.add_argument("--control", default="127.0.0.1:50051", help="address of the control API (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=10, help="seconds that a call may take (%(default)s)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    queue = commands.add_parser("queue", help="take messages from the queue and show them")
+    queue.add_argument("--count", type=int, help="stop after so many")
+    commands.add_parser("snapshot", help="the latest sample")
+    commands.add_parser("health", help="how the collector is")
+    interval = commands.add_parser("interval", help="change the sampling interval")
+    interval.add_argument("seconds", type=float)
+    options = parser.parse_args()
+    try:
+        read_queue(options) if options.command == "queue" else call_control(options)
+    except grpc.RpcError as error:
+        sys.exit(f"{options.control}: {error.code().name}: {error.details()}")
+    except redis.RedisError as error:
+        sys.exit(f"{options.key}: {error}")
+
+
+if __name__ == "__main__":
+    main()

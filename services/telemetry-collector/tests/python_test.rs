@@ -1,0 +1,137 @@
+//! The consumer of examples/python against the running collector: another language's protobuf reads what we write, field
+//! by field, and steers us.
+//!
+//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; `scripts/test.sh` provides it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::env;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::SystemTime;
+
+use support::collector::Collector;
+use support::eventually;
+use support::redis_server::RedisServer;
+use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};
+use tempfile::TempDir;
+use tokio::process::Command;
+use uuid::Uuid;
+
+const QUEUE: &str = "telemetry:queue";
+const DEAD: &str = "{telemetry:queue}:dead";
+
+/// The example with types generated for this test alone.
+struct Example {
+    generated: TempDir,
+}
+
+impl Example {
+    async fn new() -> Self {
+        let generated = tempfile::tempdir().unwrap();
+        let example = Self { generated };
+        let folder = example.generated.path().to_str().unwrap();
+        example.run("generate.py", &[folder]).await;
+        example
+    }
+
+    /// What `script` wrote; the test fails when it did.
+    async fn run(&self, script: &str, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.try_run(script, arguments).await;
+        assert!(status.success(), "{script} {arguments:?}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    async fn try_run(&self, script: &str, arguments: &[&str]) -> Output {
+        let remedy = "TELEMETRY_PYTHON must name a Python with the packages of examples/python/requirements.txt";
+        let python = env::var_os("TELEMETRY_PYTHON").expect(remedy);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/python").join(script);
+        let mut command = Command::new(python);
+        // Without -B Python would leave compiled files in the tree.
+        command.arg("-B").arg(script).args(arguments).env("PYTHONPATH", self.generated.path()).stdin(Stdio::null());
+        command.kill_on_drop(true).output().await.expect(remedy)
+    }
+}
+
+async fn queue(redis: &RedisServer) -> Vec<TelemetryMessage> {
+    let items: Vec<Vec<u8>> = redis.command(&["LRANGE", QUEUE, "0", "-1"]).await;
+    items.iter().rev().map(|json| TelemetryMessage::from_json(json).unwrap()).collect()
+}
+
+fn gap_record() -> TelemetryMessage {
+    let stamp = Stamp {
+        message_id: Uuid::now_v7(),
+        instance_id: Uuid::new_v4(),
+        sequence: u64::MAX - 1,
+        collected_at: SystemTime::now(),
+    };
+    let gap = GapRecord::new([1..=1, 3..=u64::MAX - 9], GapReason::Decimated).of_instance(Uuid::new_v4());
+    TelemetryMessage::new(stamp, gap)
+}
+
+#[tokio::test]
+async fn every_field_is_read_as_rust_reads_it() {
+    let (redis, example) = (RedisServer::start().await, Example::new().await);
+    let url = redis.url();
+    let mut collector = Collector::start(&[
+        ("TELEMETRY_REDIS__URL", &url),
+        ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
+        ("TELEMETRY_COLLECTION__LABELS", "rack=a1,Ort=Köln ☂"),
+    ])
+    .await;
+    eventually("messages are queued", async || redis.command::<u64>(&["LLEN", QUEUE]).await >= 5).await;
+    collector.signal("TERM");
+    collector.ended().await;
+    let gap = String::from_utf8(gap_record().to_json().unwrap()).unwrap();
+    redis.command::<()>(&["LPUSH", QUEUE, &gap]).await;
+
+    let as_rust_reads = queue(&redis).await;
+    let count = as_rust_reads.len().to_string();
+    let shown = example.run("consumer.py", &["--redis", &url, "queue", "--count", &count]).await;
+    let as_python_reads: Vec<_> =
+        shown.lines().map(|json| TelemetryMessage::from_json(json.as_bytes()).unwrap()).collect();
+    assert_eq!(as_python_reads, as_rust_reads);
+    assert!(redis.command::<Vec<String>>(&["KEYS", "*"]).await.is_empty(), "everything is acknowledged");
+}
+
+#[tokio::test]
+async fn what_python_cannot_read_is_set_aside() {
+    let (redis, example) = (RedisServer::start().await, Example::new().await);
+    let url = redis.url();
+    let readable = String::from_utf8(gap_record().to_json().unwrap()).unwrap();
+    for element in ["no message", r#"{"schema_version":"2.0.0"}"#, &readable] {
+        redis.command::<()>(&["LPUSH", QUEUE, element]).await;
+    }
+    let shown = example.run("consumer.py", &["--redis", &url, "queue", "--count", "1"]).await;
+    assert_eq!(shown.lines().count(), 1);
+    assert_eq!(redis.command::<u64>(&["LLEN", DEAD]).await, 2);
+}
+
+#[tokio::test]
+async fn the_control_api_is_called() {
+    let (redis, example) = (RedisServer::start().await, Example::new().await);
+    let url = redis.url();
+    let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", "1h")]).await;
+    eventually("a message is queued", async || !queue(&redis).await.is_empty()).await;
+    let address = collector.address().to_string();
+    let call = async |arguments: &[&str]| {
+        let shown = example.run("consumer.py", &[&["--control", &address], arguments].concat()).await;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()
+    };
+
+    let snapshot = call(&["snapshot"]).await;
+    let message = TelemetryMessage::from_json(snapshot["message"].to_string().as_bytes()).unwrap();
+    assert_eq!(queue(&redis).await, [message]);
+
+    let change = call(&["interval", "1800.5"]).await;
+    assert_eq!((&change["previous_interval"], &change["interval"]), (&"3600s".into(), &"1800.500s".into()));
+
+    let health = call(&["health"]).await;
+    assert_eq!(health["status"], "HEALTH_STATUS_SERVING");
+
+    let refused = example.try_run("consumer.py", &["--control", &address, "interval", "0.001"]).await;
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("INVALID_ARGUMENT"), "{said}");
+}
