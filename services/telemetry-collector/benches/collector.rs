@@ -18,7 +18,7 @@ use telemetry_collector::batch::{Batch, EncodedMessage};
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
 use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
-use telemetry_collector::outbox::{Outbox, Stamper};
+use telemetry_collector::outbox::{OnFull, Outbox, Stamper};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -48,7 +48,7 @@ fn sample_of(cpu: CpuMetrics) -> TelemetryData {
 }
 
 fn outbox() -> Outbox {
-    Outbox::new(64 << 20, Stamper::new(WallClock::system()))
+    Outbox::new(64 << 20, OnFull::DropOldest, Stamper::new(WallClock::system()))
 }
 
 fn message(runtime: &Runtime) -> TelemetryMessage {

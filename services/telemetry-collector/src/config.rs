@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use describe::{environment_help, markdown_reference};
@@ -21,7 +22,9 @@ pub use secret::Secret;
 
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
+use crate::outbox::OnFull;
 use crate::publishers::{DeliveryMode, QueueMode, RetrySettings, TlsFiles};
+use crate::spool::SyncPolicy;
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct Config {
     pub retry: RetrySettings,
     /// What keeps messages while they cannot go there.
     pub outbox: OutboxConfig,
+    /// What keeps them on disk as well.
+    pub spool: SpoolConfig,
     /// Where the control API listens.
     pub control: ControlConfig,
     /// How the process says what it does.
@@ -86,6 +91,21 @@ pub struct RedisConfig {
 pub struct OutboxConfig {
     /// Bytes of memory that waiting messages may take.
     pub max_bytes: usize,
+    /// What is given up when there is no room, in memory or on disk.
+    pub on_full: OnFull,
+}
+
+/// What keeps messages on disk until they are delivered.
+#[derive(Debug, Clone)]
+pub struct SpoolConfig {
+    /// Where; `None` = nowhere.
+    pub directory: Option<PathBuf>,
+    /// Bytes that all files may take.
+    pub max_bytes: u64,
+    /// When what was written is made to outlast a loss of power.
+    pub sync: SyncPolicy,
+    /// How long messages are kept after they were acknowledged.
+    pub retain: Duration,
 }
 
 /// Where the control API listens.
@@ -183,7 +203,16 @@ impl Config {
                 max: reader.read(variables::RETRY_MAX, parse::wait),
                 rejected: reader.read(variables::RETRY_REJECTED, parse::wait),
             },
-            outbox: OutboxConfig { max_bytes: reader.read(variables::OUTBOX_MAX_BYTES, parse::outbox_bytes) },
+            outbox: OutboxConfig {
+                max_bytes: reader.read(variables::OUTBOX_MAX_BYTES, parse::outbox_bytes),
+                on_full: reader.read(variables::OUTBOX_ON_FULL, parse::on_full),
+            },
+            spool: SpoolConfig {
+                directory: reader.read(variables::SPOOL_DIR, parse::directory),
+                max_bytes: reader.read(variables::SPOOL_MAX_BYTES, parse::spool_bytes),
+                sync: reader.read(variables::SPOOL_SYNC, parse::sync_policy),
+                retain: reader.read(variables::SPOOL_RETAIN, parse::retain),
+            },
             control: ControlConfig { listen: reader.read(variables::CONTROL_LISTEN, parse::address) },
             log: LogConfig {
                 format: reader.read(variables::LOG_FORMAT, parse::log_format),

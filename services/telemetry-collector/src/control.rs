@@ -18,7 +18,7 @@ use tonic_health::ServingStatus;
 
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
-use crate::health::{Component, ComponentState, HealthReader, HealthReporter};
+use crate::health::{ComponentState, HealthReader, HealthReporter};
 use crate::interval::Interval;
 use crate::sampler::{SamplerHandle, SnapshotReader};
 
@@ -171,7 +171,7 @@ async fn mirror_health(
         }
     }
     let mut grpc_health = grpc_health;
-    for service in Component::ALL.map(Component::name).into_iter().chain([WHOLE]) {
+    for service in health.states().iter().map(|state| state.component.name()).chain([WHOLE]) {
         grpc_health.clear_service_status(service).await;
     }
 }

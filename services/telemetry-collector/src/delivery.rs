@@ -1,7 +1,7 @@
-//! The loop that carries messages from the outbox to a publisher.
+//! The loop that carries messages from the backlog to a publisher.
 //!
 //! It is the only place that tries again. A batch is offered until it is acknowledged, in order, with the same bytes; at
-//! a stop the loop ends once the outbox is empty, and whoever stops it bounds the time.
+//! a stop the loop ends once nothing waits, and whoever stops it bounds the time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use telemetry_proto::v1::HealthStatus;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
+use crate::backlog::Backlog;
 use crate::batch::Batch;
 use crate::errors::TelemetryError;
 use crate::events;
 use crate::health::HealthReporter;
-use crate::outbox::Outbox;
 use crate::publishers::{Acknowledgement, Backoff, Receipt, TelemetryPublisher};
 
 /// Time between two log lines of one outage.
@@ -22,16 +22,17 @@ const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
 
 /// Time without a message after which the destination is asked whether it is there.
 const HEALTH_CHECK_PERIOD: Duration = Duration::from_secs(10);
-/// Longest wait between two attempts once the outbox is closed: little time is left.
+/// Longest wait between two attempts once nothing more is sampled: little time is left.
 const LAST_ATTEMPTS_PERIOD: Duration = Duration::from_millis(200);
 
-/// Carries messages from an outbox to a publisher.
+/// Carries messages from a backlog to a publisher.
 pub struct Delivery {
-    outbox: Outbox,
+    backlog: Backlog,
     publisher: Arc<dyn TelemetryPublisher>,
     backoff: Backoff,
     health: HealthReporter,
     delivered_any: bool,
+    outage: Option<Outage>,
     /// Messages that the destination trimmed, while it does.
     trimmed: Option<u64>,
 }
@@ -43,27 +44,31 @@ struct Outage {
 }
 
 impl Delivery {
-    /// A loop from `outbox` to `publisher` that waits between two attempts as `backoff` says.
+    /// A loop from `backlog` to `publisher` that waits between two attempts as `backoff` says.
     #[must_use]
     pub fn new(
-        outbox: Outbox,
+        backlog: Backlog,
         publisher: Arc<dyn TelemetryPublisher>,
         backoff: Backoff,
         health: HealthReporter,
     ) -> Self {
-        Self { outbox, publisher, backoff, health, delivered_any: false, trimmed: None }
+        Self { backlog, publisher, backoff, health, delivered_any: false, outage: None, trimmed: None }
     }
 
-    /// Delivers until the outbox is closed and empty.
+    /// Delivers until nothing waits and nothing more will come.
     pub async fn run(mut self) {
+        let arrivals = self.backlog.arrivals();
         loop {
-            tokio::select! {
-                biased;
-                batch = self.outbox.next_batch() => match batch {
-                    Some(batch) => self.deliver(batch).await,
-                    None => return,
-                },
-                () = sleep(HEALTH_CHECK_PERIOD) => self.check_health().await,
+            let (more, have_ended) = (arrivals.next(), arrivals.have_ended());
+            if let Some(batch) = self.backlog.next_batch().await {
+                self.deliver(batch).await;
+            } else if have_ended {
+                return;
+            } else {
+                tokio::select! {
+                    () = more => {}
+                    () = sleep(HEALTH_CHECK_PERIOD) => self.check_health().await,
+                }
             }
         }
     }
@@ -75,14 +80,15 @@ impl Delivery {
         }
     }
 
-    async fn deliver(&mut self, mut batch: Batch) {
-        let mut outage: Option<Outage> = None;
+    async fn deliver(&mut self, batch: Batch) {
         loop {
             let attempt = self.publisher.publish_batch(&batch);
             match attempt.instrument(tracing::info_span!("publish", messages = batch.messages.len())).await {
                 Ok(Receipt::Behind { newest }) => {
-                    events::destination_behind(self.publisher.destination(), newest, batch.acknowledged);
-                    batch.acknowledged = newest;
+                    let acknowledged = batch.acknowledged;
+                    let lost = self.backlog.rewind(batch, newest).await;
+                    events::destination_behind(self.publisher.destination(), acknowledged, newest, lost);
+                    return;
                 }
                 Ok(Receipt::Taken(acknowledgement)) => {
                     let count = batch.messages.len();
@@ -90,43 +96,43 @@ impl Delivery {
                         let first = batch.messages.first().map_or(0, |message| message.sequence);
                         events::first_delivered(self.publisher.destination(), first);
                     }
-                    if let Some(outage) = outage {
+                    if let Some(outage) = self.outage.take() {
                         events::outage_ended(
                             self.publisher.destination(),
                             outage.began.elapsed(),
-                            self.outbox.status(),
+                            self.backlog.status(),
                         );
                     }
-                    self.outbox.acknowledge(batch);
+                    self.backlog.acknowledge(batch);
                     self.backoff.reset();
                     match acknowledgement.pressure() {
                         Some(error) => self.health.failing(status_for(&error), &error),
                         None => self.health.serving(),
                     }
                     self.watch_cap(acknowledgement);
-                    events::delivered(count, acknowledgement, self.outbox.status());
+                    events::delivered(count, acknowledgement, self.backlog.status());
                     return;
                 }
                 Err(error) => {
-                    self.note_failure(&mut outage, &error);
+                    self.note_failure(&error);
                     self.wait_before_next_attempt(&error).await;
                 }
             }
         }
     }
 
-    fn note_failure(&self, outage: &mut Option<Outage>, error: &TelemetryError) {
+    fn note_failure(&mut self, error: &TelemetryError) {
         events::publish_failed(error);
         self.health.failing(status_for(error), error);
 
         let now = Instant::now();
-        match outage {
+        match &mut self.outage {
             None => {
                 events::outage_began(self.publisher.destination(), error);
-                *outage = Some(Outage { began: now, logged: now });
+                self.outage = Some(Outage { began: now, logged: now });
             }
             Some(outage) if now - outage.logged >= OUTAGE_LOG_PERIOD => {
-                events::outage_goes_on(self.publisher.destination(), error, now - outage.began, self.outbox.status());
+                events::outage_goes_on(self.publisher.destination(), error, now - outage.began, self.backlog.status());
                 outage.logged = now;
             }
             Some(_) => {}
@@ -152,13 +158,13 @@ impl Delivery {
     /// Waits as long as the backoff says; a stop cuts the wait short, and those that follow.
     async fn wait_before_next_attempt(&mut self, error: &TelemetryError) {
         let delay = self.backoff.next_delay(error);
-        if self.outbox.is_closed() {
+        if self.backlog.is_closed() {
             sleep(delay.min(LAST_ATTEMPTS_PERIOD)).await;
             return;
         }
         tokio::select! {
             () = sleep(delay) => {}
-            () = self.outbox.closed() => {}
+            () = self.backlog.closed() => {}
         }
     }
 }

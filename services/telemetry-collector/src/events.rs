@@ -2,7 +2,9 @@
 //!
 //! Metric names are `collector.*`; they go wherever OpenTelemetry is told to send them, and nowhere by default.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,9 +12,12 @@ use humantime::format_duration;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
+use crate::backlog::BacklogStatus;
 use crate::errors::{TelemetryError, report};
 use crate::interval::Interval;
+use crate::models::GapReason;
 use crate::outbox::OutboxStatus;
 use crate::publishers::Acknowledgement;
 
@@ -28,6 +33,9 @@ struct Instruments {
     outbox_messages: Gauge<u64>,
     outbox_bytes: Gauge<u64>,
     queue_length: Gauge<u64>,
+    messages_forgotten: Counter<u64>,
+    spool_messages: Gauge<u64>,
+    spool_bytes: Gauge<u64>,
 }
 
 /// Made at the first event, which comes after the exporter is in place.
@@ -55,11 +63,18 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
         outbox_messages: gauge("collector.outbox.messages", "{message}", "Messages not acknowledged yet"),
         outbox_bytes: gauge("collector.outbox.size", "By", "Memory that messages not acknowledged yet take"),
         queue_length: gauge("collector.queue.length", "{message}", "Messages in the queue"),
+        messages_forgotten: counter(
+            "collector.messages.forgotten",
+            "{message}",
+            "Messages that the sink acknowledged and lost again",
+        ),
+        spool_messages: gauge("collector.spool.messages", "{message}", "Messages on disk and not acknowledged"),
+        spool_bytes: gauge("collector.spool.size", "By", "Disk that messages take, those retained included"),
     }
 });
 
-pub(crate) fn started(version: &str, schema: &str, instance_id: &str, interval: Interval, destination: &str) {
-    info!(version, schema, instance_id, %interval, destination, "collector started");
+pub(crate) fn started(version: &str, schema: &str, instance_id: Uuid, interval: Interval, destination: &str) {
+    info!(version, schema, %instance_id, %interval, destination, "collector started");
 }
 
 pub(crate) fn control_listening(address: SocketAddr) {
@@ -111,27 +126,92 @@ pub(crate) fn messages_lost(count: u64, first: bool, outbox: OutboxStatus) {
         warn!(
             kept = outbox.messages,
             kept_bytes = outbox.bytes,
-            "outbox full; the oldest messages are given up, a gap record will name them"
+            "outbox full; old messages are given up, a gap record will name them"
         );
     } else {
-        debug!(count, lost = outbox.lost, "outbox full; more of the oldest messages are given up");
+        debug!(count, lost = outbox.lost, "outbox full; more old messages are given up");
     }
+}
+
+pub(crate) fn spooled_messages_lost(count: u64, reason: GapReason, instance_id: Uuid) {
+    INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", reason.as_str_name())]);
+    warn!(count, reason = reason.as_str_name(), %instance_id, "messages in the spool are lost; a gap record will name them");
+}
+
+pub(crate) fn spool_failed(failure: &TelemetryError, first: bool) {
+    if first {
+        warn!(error = report(failure), "the spool takes no messages; keeping them in memory and trying again");
+    } else {
+        debug!(error = report(failure), "the spool still takes no messages");
+    }
+}
+
+pub(crate) fn spool_recovered() {
+    info!("the spool takes messages again");
+}
+
+pub(crate) fn spool_removed(directory: &Path) {
+    warn!(directory = %directory.display(), "the spool's files were removed; making them anew");
+}
+
+pub(crate) fn spool_adopted(starts: usize, bytes: u64) {
+    info!(starts, bytes, "earlier starts left messages in the spool; delivering them");
+}
+
+pub(crate) fn spool_delivered(instance_id: Uuid) {
+    info!(%instance_id, "what an earlier start left is delivered");
+}
+
+pub(crate) fn spool_not_adopted(directory: &Path, failure: &io::Error) {
+    warn!(directory = %directory.display(), error = %failure, "what an earlier start left in the spool cannot be read");
+}
+
+pub(crate) fn spool_not_read(failure: &io::Error) {
+    error!(error = %failure, "a part of the spool cannot be read; a gap record will name what was in it");
+}
+
+pub(crate) fn spool_not_synced(failure: &io::Error) {
+    warn!(error = %failure, "the spool cannot be synced; a loss of power would cost the newest messages");
+}
+
+pub(crate) fn spool_not_tidied(failure: &io::Error) {
+    warn!(error = %failure, "files of the spool that are not needed any more cannot be deleted");
 }
 
 pub(crate) fn first_delivered(destination: &str, sequence: u64) {
     info!(destination, sequence, "first message delivered");
 }
 
-pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, outbox: OutboxStatus) {
+pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, backlog: BacklogStatus) {
     debug!(count, queue_length = acknowledgement.queue_length, trimmed = acknowledgement.trimmed, "messages delivered");
     INSTRUMENTS.messages_delivered.add(count as u64, &[]);
     INSTRUMENTS.messages_trimmed.add(acknowledgement.trimmed, &[]);
     INSTRUMENTS.queue_length.record(acknowledgement.queue_length, &[]);
-    record_outbox(outbox);
+    record_outbox(backlog.outbox);
+    if let Some(spool) = backlog.spool {
+        INSTRUMENTS.spool_messages.record(spool.waiting, &[]);
+        INSTRUMENTS.spool_bytes.record(spool.bytes, &[]);
+    }
 }
 
-pub(crate) fn destination_behind(destination: &str, newest: u64, acknowledged: u64) {
-    warn!(destination, newest, acknowledged, "the destination lost messages that it had acknowledged");
+pub(crate) fn destination_behind(destination: &str, acknowledged: u64, newest: u64, lost: u64) {
+    INSTRUMENTS.messages_forgotten.add(acknowledged - newest, &[]);
+    if newest == 0 {
+        warn!(
+            destination,
+            acknowledged, "the destination was emptied; live delivery goes on, what is still held is sent again"
+        );
+    } else if lost > 0 {
+        error!(
+            destination,
+            acknowledged, newest, lost, "the destination lost messages that it had acknowledged; they are held no more"
+        );
+    } else {
+        warn!(
+            destination,
+            acknowledged, newest, "the destination lost messages that it had acknowledged; sending them again"
+        );
+    }
 }
 
 pub(crate) fn trimming_began(queue_length: u64) {
@@ -155,38 +235,43 @@ pub(crate) fn outage_began(destination: &str, failure: &TelemetryError) {
     warn!(destination, error = report(failure), "messages cannot be delivered; keeping them and trying again");
 }
 
-pub(crate) fn outage_goes_on(destination: &str, failure: &TelemetryError, since: Duration, outbox: OutboxStatus) {
+pub(crate) fn outage_goes_on(destination: &str, failure: &TelemetryError, since: Duration, backlog: BacklogStatus) {
     warn!(
         destination,
         error = report(failure),
         outage = %whole_seconds(since),
-        kept = outbox.messages,
-        kept_bytes = outbox.bytes,
-        lost = outbox.lost,
+        kept = backlog.messages(),
+        kept_bytes = backlog.bytes(),
+        lost = backlog.outbox.lost,
         "messages still cannot be delivered"
     );
 }
 
-pub(crate) fn outage_ended(destination: &str, lasted: Duration, outbox: OutboxStatus) {
+pub(crate) fn outage_ended(destination: &str, lasted: Duration, backlog: BacklogStatus) {
     info!(
         destination,
         outage = %whole_seconds(lasted),
-        kept = outbox.messages,
-        lost = outbox.lost,
+        kept = backlog.messages(),
+        lost = backlog.outbox.lost,
         "messages are delivered again"
     );
 }
 
-pub(crate) fn stopping(grace: Duration, outbox: OutboxStatus) {
-    info!(waiting = outbox.messages, grace = %format_duration(grace), "stopping; delivering what waits");
+pub(crate) fn stopping(grace: Duration, backlog: BacklogStatus) {
+    info!(waiting = backlog.messages(), grace = %format_duration(grace), "stopping; delivering what waits");
 }
 
-pub(crate) fn stopped(outbox: OutboxStatus) {
-    let OutboxStatus { messages: undelivered, lost: given_up, untold, .. } = outbox;
-    match (undelivered, given_up, untold) {
-        (0, 0, _) => info!("stopped; every message was delivered"),
-        (0, _, 0) => info!(given_up, "stopped; every message was delivered but those that gap records name"),
-        _ => warn!(undelivered, given_up, "stopped; the grace time ended before every message was delivered"),
+pub(crate) fn stopped(backlog: BacklogStatus) {
+    let OutboxStatus { messages: undelivered, lost: given_up, untold, .. } = backlog.outbox;
+    match (undelivered, backlog.spool.map_or(0, |spool| spool.waiting), given_up, untold) {
+        (0, 0, 0, _) => info!("stopped; every message was delivered"),
+        (0, 0, _, 0) => info!(given_up, "stopped; every message was delivered but those that gap records name"),
+        (0, spooled, _, 0) => {
+            info!(spooled, given_up, "stopped; what was not delivered is in the spool for the next start")
+        }
+        (_, spooled, _, _) => {
+            warn!(undelivered, spooled, given_up, "stopped; the grace time ended before every message was delivered");
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Component {
     Sink,
     /// Serves the control API.
     Control,
+    /// Keeps messages on disk, when it is told to.
+    Spool,
 }
 
 /// How one part is.
@@ -36,7 +38,7 @@ pub struct ComponentState {
 /// Makes the reporters and readers of one collector's health.
 #[derive(Debug, Clone)]
 pub struct HealthBoard {
-    states: Arc<watch::Sender<[ComponentState; 3]>>,
+    states: Arc<watch::Sender<Vec<ComponentState>>>,
     clock: WallClock,
 }
 
@@ -50,12 +52,12 @@ pub struct HealthReporter {
 /// Where everybody sees how the parts are.
 #[derive(Debug, Clone)]
 pub struct HealthReader {
-    states: watch::Receiver<[ComponentState; 3]>,
+    states: watch::Receiver<Vec<ComponentState>>,
 }
 
 impl Component {
-    /// Every part, in the order in which they are shown.
-    pub const ALL: [Self; 3] = [Self::Sampler, Self::Sink, Self::Control];
+    /// The parts that every collector has, in the order in which they are shown.
+    pub const ALWAYS: [Self; 3] = [Self::Sampler, Self::Sink, Self::Control];
 
     /// Name of the part, for people and as a service of `grpc.health.v1`.
     #[must_use]
@@ -64,22 +66,26 @@ impl Component {
             Self::Sampler => "sampler",
             Self::Sink => "sink",
             Self::Control => "control",
+            Self::Spool => "spool",
         }
     }
 }
 
 impl HealthBoard {
-    /// A board on which every part is starting.
+    /// A board on which the parts that every collector has are starting.
     #[must_use]
     pub fn new(clock: WallClock) -> Self {
-        let since = clock.now();
-        let states = Component::ALL.map(|component| ComponentState {
-            component,
-            status: HealthStatus::Starting,
-            since,
-            last_error: None,
-        });
-        Self { states: Arc::new(watch::Sender::new(states)), clock }
+        let board = Self { states: Arc::default(), clock };
+        Component::ALWAYS.into_iter().fold(board, Self::with)
+    }
+
+    /// The same board with another part that is starting.
+    #[must_use]
+    pub fn with(self, component: Component) -> Self {
+        let since = self.clock.now();
+        let state = ComponentState { component, status: HealthStatus::Starting, since, last_error: None };
+        self.states.send_modify(|states| states.push(state));
+        self
     }
 
     /// Where `component` says how it is.
@@ -130,7 +136,7 @@ impl HealthReporter {
 impl HealthReader {
     /// How every part is now.
     #[must_use]
-    pub fn states(&self) -> [ComponentState; 3] {
+    pub fn states(&self) -> Vec<ComponentState> {
         self.states.borrow().clone()
     }
 
@@ -143,10 +149,9 @@ impl HealthReader {
     /// that, since messages are kept meanwhile.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.states
-            .borrow()
-            .iter()
-            .all(|state| state.component == Component::Sink || state.status != HealthStatus::NotServing)
+        self.states.borrow().iter().all(|state| {
+            matches!(state.component, Component::Sink | Component::Spool) || state.status != HealthStatus::NotServing
+        })
     }
 }
 
@@ -154,7 +159,7 @@ impl From<&HealthReader> for HealthResponse {
     fn from(reader: &HealthReader) -> Self {
         let states = reader.states();
         let weight = |state: &ComponentState| match (state.component, state.status) {
-            (Component::Sink, HealthStatus::NotServing) => HealthStatus::Degraded,
+            (Component::Sink | Component::Spool, HealthStatus::NotServing) => HealthStatus::Degraded,
             (_, status) => status,
         };
         let severity = |status: &HealthStatus| match status {
@@ -203,12 +208,12 @@ mod tests {
         sink.failing(HealthStatus::Degraded, &error());
         time.advance(Duration::from_secs(1));
         sink.failing(HealthStatus::Degraded, &error());
-        let [_, state, _] = reader.states();
+        let state = &reader.states()[1];
         assert_eq!(state.since, SystemTime::UNIX_EPOCH + Duration::from_secs(1));
 
         time.advance(Duration::from_secs(1));
         sink.serving();
-        let [_, state, _] = reader.states();
+        let state = &reader.states()[1];
         assert_eq!(state.since, SystemTime::UNIX_EPOCH + Duration::from_secs(3));
         assert_eq!(state.last_error.as_deref(), Some("cannot collect cpu: half a file"));
     }
@@ -219,7 +224,7 @@ mod tests {
         let reader = board.reader();
         assert_eq!(status_of(&reader), HealthStatus::Starting);
 
-        Component::ALL.into_iter().for_each(|component| board.reporter(component).serving());
+        Component::ALWAYS.into_iter().for_each(|component| board.reporter(component).serving());
         assert_eq!(status_of(&reader), HealthStatus::Serving);
 
         board.reporter(Component::Sink).failing(HealthStatus::NotServing, &error());

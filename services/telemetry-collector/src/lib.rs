@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod backlog;
 pub mod batch;
 pub mod clock;
 pub mod collectors;
@@ -34,6 +35,7 @@ pub mod outbox;
 pub mod publishers;
 pub mod sampler;
 pub mod service;
+pub mod spool;
 #[cfg(test)]
 mod testing;
 

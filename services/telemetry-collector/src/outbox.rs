@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use gaps::Gaps;
 pub use stamper::Stamper;
@@ -20,11 +21,23 @@ use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
 use crate::errors::TelemetryResult;
 use crate::events;
 use crate::models::{GapReason, Payload, TelemetryData, TelemetryMessage};
+use crate::spool::Loss;
 
 /// What a waiting message takes beside its JSON.
 const ENTRY_OVERHEAD_BYTES: usize = size_of::<EncodedMessage>();
+/// The share of the outbox that is free after it was decimated, so that this is not done for each sample.
+const DECIMATED_SHARE: usize = 8;
 /// The share of the outbox that a batch may take, so that an outage does not keep the oldest alone.
 const BATCH_MAX_SHARE: usize = 4;
+
+/// What is given up when there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// The oldest messages: what is left has no holes.
+    DropOldest,
+    /// Samples in between: what is left spans the whole outage, with every second sample, then every fourth, and so on.
+    Decimate,
+}
 
 /// Keeps messages until they are acknowledged. A clone is the same outbox.
 #[derive(Debug, Clone)]
@@ -54,10 +67,9 @@ struct Shared {
 #[derive(Debug)]
 struct Ledger {
     max_bytes: usize,
+    on_full: OnFull,
     stamper: Stamper,
     waiting: VecDeque<EncodedMessage>,
-    /// The highest number that was acknowledged.
-    acknowledged: u64,
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.
     untold: Gaps,
@@ -65,14 +77,15 @@ struct Ledger {
 }
 
 impl Outbox {
-    /// An empty outbox that holds at most `max_bytes`, or one message, and numbers messages by `stamper`.
+    /// An empty outbox that holds at most `max_bytes`, or one message, gives up messages as `on_full` says, and numbers
+    /// them by `stamper`.
     #[must_use]
-    pub fn new(max_bytes: usize, stamper: Stamper) -> Self {
+    pub fn new(max_bytes: usize, on_full: OnFull, stamper: Stamper) -> Self {
         let ledger = Ledger {
             max_bytes,
+            on_full,
             stamper,
             waiting: VecDeque::new(),
-            acknowledged: 0,
             status: OutboxStatus::default(),
             untold: Gaps::default(),
             closed: false,
@@ -92,20 +105,45 @@ impl Outbox {
 
     /// The oldest messages, as soon as there are any; `None` when the outbox is closed and empty.
     ///
-    /// The batch must come back to [`acknowledge`](Self::acknowledge); there is one at a time.
+    /// The batch must come back to [`acknowledge`](Self::acknowledge) or [`give_back`](Self::give_back).
     pub async fn next_batch(&self) -> Option<Batch> {
         loop {
-            let changed = self.shared.changed.notified();
-            {
-                let mut ledger = self.ledger();
-                if let Some(batch) = ledger.next_batch() {
-                    return Some(batch);
-                }
-                if ledger.closed {
-                    return None;
-                }
+            let changed = self.changed();
+            if let Some(batch) = self.try_next_batch() {
+                return Some(batch);
+            }
+            if self.is_closed() {
+                return None;
             }
             changed.await;
+        }
+    }
+
+    /// The oldest messages, if there are any.
+    #[must_use]
+    pub fn try_next_batch(&self) -> Option<Batch> {
+        self.ledger().next_batch()
+    }
+
+    /// Waits until a message comes or the outbox is closed. Begins to listen at once.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> {
+        self.shared.changed.notified()
+    }
+
+    /// Takes a batch back, to be the next one again.
+    pub fn give_back(&self, batch: Batch) {
+        let mut ledger = self.ledger();
+        for message in batch.messages.into_iter().rev() {
+            ledger.waiting.push_front(message);
+        }
+        ledger.make_room();
+    }
+
+    /// Takes note of messages that were lost behind the outbox: gap records will name them.
+    pub fn report(&self, losses: impl IntoIterator<Item = Loss>) {
+        for loss in losses {
+            self.ledger().report(loss);
+            self.shared.changed.notify_waiters();
         }
     }
 
@@ -113,7 +151,6 @@ impl Outbox {
     /// somebody listens.
     pub fn acknowledge(&self, batch: Batch) {
         let mut ledger = self.ledger();
-        ledger.acknowledged = batch.last_sequence().unwrap_or(ledger.acknowledged);
         for message in &batch.messages {
             ledger.release(message);
         }
@@ -129,7 +166,7 @@ impl Outbox {
     /// Waits until the outbox is closed.
     pub async fn closed(&self) {
         loop {
-            let changed = self.shared.changed.notified();
+            let changed = self.changed();
             if self.is_closed() {
                 return;
             }
@@ -146,7 +183,14 @@ impl Outbox {
     /// What the outbox holds now.
     #[must_use]
     pub fn status(&self) -> OutboxStatus {
-        self.ledger().status
+        let ledger = self.ledger();
+        OutboxStatus { untold: ledger.untold.count(), ..ledger.status }
+    }
+
+    /// Identity of this start of the collector.
+    #[must_use]
+    pub fn instance_id(&self) -> Uuid {
+        self.ledger().stamper.instance_id()
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -158,9 +202,7 @@ impl Ledger {
     fn append(&mut self, payload: Payload) -> TelemetryResult<TelemetryMessage> {
         let message = self.stamper.stamp(payload);
         let encoded = EncodedMessage::encode(&message).inspect_err(|error| {
-            self.untold.add(message.sequence..=message.sequence, GapReason::Invalid);
-            self.status.lost += 1;
-            self.status.untold += 1;
+            self.lose(message.sequence, GapReason::Invalid);
             events::message_invalid(message.sequence, error);
         })?;
         let is_gap_record = encoded.is_gap_record;
@@ -176,25 +218,80 @@ impl Ledger {
 
     fn make_room(&mut self) {
         let lost_before = self.status.lost;
-        let first_of_these = self.status.untold == 0;
-        while self.status.bytes > self.max_bytes && self.waiting.len() > 1 {
+        let first_of_these = self.untold.count() == 0;
+        if self.is_too_full() && self.on_full == OnFull::Decimate {
+            self.decimate();
+        }
+        while self.is_too_full() {
             let Some(oldest) = self.waiting.pop_front() else { break };
-            self.release(&oldest);
-            self.untold.add(oldest.sequence..=oldest.sequence, GapReason::OutboxFull);
-            self.status.lost += 1;
-            self.status.untold += 1;
-            if let Some(gap) = oldest.gap_record() {
-                self.status.untold += gap.count;
-                self.untold.add_record(&gap);
-            }
+            self.give_up(&oldest, GapReason::OutboxFull);
         }
         if self.status.lost > lost_before {
             events::messages_lost(self.status.lost - lost_before, first_of_these, self.status);
         }
     }
 
+    fn is_too_full(&self) -> bool {
+        self.status.bytes > self.max_bytes && self.waiting.len() > 1
+    }
+
+    /// Makes the samples sparser, where they are the densest first, until a good part of the outbox is free.
+    fn decimate(&mut self) {
+        let enough = self.max_bytes - self.max_bytes / DECIMATED_SHARE;
+        let sequence = |message: Option<&EncodedMessage>| message.map_or(0, |message| message.sequence);
+        let whole = sequence(self.waiting.back()) - sequence(self.waiting.front());
+        let mut distance = 2;
+        while self.status.bytes > enough && distance <= whole {
+            self.thin(distance);
+            distance *= 2;
+        }
+    }
+
+    /// Gives up samples whose neighbours are then not more than `distance` numbers apart.
+    fn thin(&mut self, distance: u64) {
+        let mut before: Option<u64> = None;
+        for _ in 0..self.waiting.len() {
+            let Some(message) = self.waiting.pop_front() else { break };
+            // Those that stay go to the back: at the oldest one's turn it is the newest's neighbour again.
+            let after = self.waiting.front().map(|next| next.sequence).filter(|next| *next > message.sequence);
+            let is_spare = before.zip(after).is_some_and(|(before, after)| after - before <= distance);
+            if is_spare && !message.is_gap_record {
+                self.give_up(&message, GapReason::Decimated);
+            } else {
+                before = Some(message.sequence);
+                self.waiting.push_back(message);
+            }
+        }
+    }
+
+    fn give_up(&mut self, message: &EncodedMessage, reason: GapReason) {
+        self.release(message);
+        self.lose(message.sequence, reason);
+        if let Some(gap) = message.gap_record() {
+            let told = Loss::told_by(&gap, self.stamper.instance_id());
+            self.untold.add(self.other_instance(&told), told);
+        }
+    }
+
+    fn lose(&mut self, sequence: u64, reason: GapReason) {
+        self.status.lost += 1;
+        self.untold
+            .add(None, Loss { instance_id: self.stamper.instance_id(), numbers: vec![sequence..=sequence], reason });
+    }
+
+    fn report(&mut self, loss: Loss) {
+        let count = loss.count();
+        self.status.lost += count;
+        events::spooled_messages_lost(count, loss.reason, loss.instance_id);
+        self.untold.add(self.other_instance(&loss), loss);
+    }
+
+    /// Whose numbers they are, when not those of this instance.
+    fn other_instance(&self, loss: &Loss) -> Option<Uuid> {
+        Some(loss.instance_id).filter(|id| *id != self.stamper.instance_id())
+    }
+
     fn tell_of_losses(&mut self) {
-        self.status.untold = 0;
         for gap in self.untold.take() {
             // It cannot be invalid: it is made of ascending ranges that are not empty.
             let _ = self.append(gap.into());
@@ -215,8 +312,8 @@ impl Ledger {
             bytes += memory_of(&message);
             messages.push(message);
         }
-        let (instance_id, acknowledged) = (self.stamper.instance_id(), self.acknowledged);
-        (!messages.is_empty()).then_some(Batch { instance_id, acknowledged, messages })
+        let instance_id = self.stamper.instance_id();
+        (!messages.is_empty()).then_some(Batch { instance_id, acknowledged: 0, messages })
     }
 
     fn release(&mut self, message: &EncodedMessage) {

@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::{Backlog, BacklogStatus};
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
@@ -19,12 +20,15 @@ use crate::events;
 use crate::health::{Component, HealthBoard};
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
-use crate::outbox::{Outbox, Stamper};
+use crate::outbox::{OnFull, Outbox, Stamper};
 use crate::publishers::{Backoff, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key};
 use crate::sampler::Sampler;
+use crate::spool::{Spool, SpoolSettings};
 
 /// Time that the host has, before the first sample, to give what is slow to read.
 const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
+/// Time that the last sync of the spool has beyond the grace time.
+const SYNC_GRACE: Duration = Duration::from_secs(2);
 /// Time that calls under way have to end once everything else has.
 const CONTROL_GRACE: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,10 @@ pub struct Parts {
     pub interval: Interval,
     /// Memory for messages that are not acknowledged yet, in bytes.
     pub outbox_max_bytes: usize,
+    /// What is given up when it is full.
+    pub on_full: OnFull,
+    /// Where messages are kept on disk as well.
+    pub spool: Option<SpoolSettings>,
     /// Where messages go.
     pub publisher: Arc<dyn TelemetryPublisher>,
     /// When a message is offered again.
@@ -88,6 +96,14 @@ impl Service {
             outbox_max_bytes: config.outbox.max_bytes,
             publisher: Arc::new(RedisQueue::connect_lazily(&redis_settings(config, &host)?)?),
             retry: config.retry,
+            on_full: config.outbox.on_full,
+            spool: config.spool.directory.clone().map(|directory| SpoolSettings {
+                directory,
+                max_bytes: config.spool.max_bytes,
+                sync: config.spool.sync,
+                retain: config.spool.retain,
+                on_full: config.outbox.on_full,
+            }),
             grace: config.shutdown.grace,
             clock: WallClock::system(),
         }))
@@ -114,19 +130,23 @@ impl Service {
     /// # Errors
     /// When a part ends by itself. What waits is delivered then, too.
     pub async fn run(self, shutdown: CancellationToken) -> TelemetryResult<()> {
-        let Parts { listener, collectors, metadata, interval, outbox_max_bytes, publisher, retry, grace, clock } =
-            self.parts;
-        let health = HealthBoard::new(clock.clone());
+        let Parts { listener, collectors, metadata, interval, outbox_max_bytes, on_full, .. } = self.parts;
+        let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
+        let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new(clock.clone());
-        let instance_id = stamper.instance_id().to_string();
-        events::started(crate::version(), SCHEMA_VERSION, &instance_id, interval, publisher.destination());
+        let instance_id = stamper.instance_id();
+        events::started(crate::version(), SCHEMA_VERSION, instance_id, interval, publisher.destination());
 
-        let outbox = Outbox::new(outbox_max_bytes, stamper);
+        let outbox = Outbox::new(outbox_max_bytes, on_full, stamper);
+        let spool = spool.map(|settings| Spool::start(settings, instance_id)).transpose()?;
+        if spool.is_some() {
+            health = health.with(Component::Spool);
+        }
         let sampler =
             Sampler::new(collectors, metadata, interval, outbox.clone(), clock, health.reporter(Component::Sampler));
         let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader());
         let delivery = Delivery::new(
-            outbox.clone(),
+            Backlog::new(outbox.clone(), spool.clone()),
             Arc::clone(&publisher),
             Backoff::new(retry),
             health.reporter(Component::Sink),
@@ -135,6 +155,8 @@ impl Service {
         let stop_sampling = CancellationToken::new();
         let stop_control = CancellationToken::new();
         let mut sampling = tokio::spawn(sampler.run(stop_sampling.clone()));
+        let spooling =
+            spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone(), health.reporter(Component::Spool))));
         let mut delivering = tokio::spawn(delivery.run());
         let mut controlling =
             tokio::spawn(control::serve(listener, control, health.reporter(Component::Control), stop_control.clone()));
@@ -149,14 +171,21 @@ impl Service {
             )),
         };
 
-        events::stopping(grace, outbox.status());
+        events::stopping(grace, BacklogStatus::of(&outbox, spool.as_ref()));
         let deadline = Instant::now() + grace;
         stop_sampling.cancel();
         finish(sampling, deadline).await;
         health.reporter(Component::Sampler).stopped();
         outbox.close();
+        if let Some(spooling) = spooling {
+            finish(spooling, deadline).await;
+        }
         finish(delivering, deadline).await;
-        events::stopped(outbox.status());
+        if let Some(spool) = &spool {
+            // A disk that hangs must not hold up the end.
+            let _ = timeout_at(deadline + SYNC_GRACE, spool.close()).await;
+        }
+        events::stopped(BacklogStatus::of(&outbox, spool.as_ref()));
         publisher.close().await;
         stop_control.cancel();
         finish(controlling, Instant::now() + CONTROL_GRACE).await;

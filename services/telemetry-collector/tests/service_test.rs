@@ -14,6 +14,7 @@ use telemetry_collector::batch::Batch;
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
+use telemetry_collector::outbox::OnFull;
 use telemetry_collector::publishers::{Acknowledgement, Receipt, RetrySettings, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
 use telemetry_collector::{TelemetryError, TelemetryResult};
@@ -94,6 +95,8 @@ impl Running {
             },
             interval: "100ms".parse().unwrap(),
             outbox_max_bytes: 1 << 20,
+            on_full: OnFull::DropOldest,
+            spool: None,
             publisher: Arc::<Remembering>::clone(&publisher),
             retry: RetrySettings {
                 initial: Duration::from_millis(10),

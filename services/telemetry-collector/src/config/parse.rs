@@ -17,6 +17,12 @@ use crate::publishers::{DeliveryMode, QueueMode, RedisUrl};
 const OUTBOX_RANGE: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60 * 60);
+use crate::outbox::OnFull;
+use crate::spool::SyncPolicy;
+
+const SPOOL_RANGE: RangeInclusive<u64> = 4 << 20..=1 << 40;
+const SYNC_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+const LONGEST_RETENTION: Duration = Duration::from_secs(3600);
 const LONGEST_GRACE: Duration = Duration::from_secs(600);
 
 /// A text that is not what its variable may be.
@@ -97,6 +103,39 @@ pub(super) fn outbox_bytes(text: &str) -> Parsed<usize> {
         return Err(NotAllowed);
     }
     usize::try_from(bytes).map_err(|_| NotAllowed)
+}
+
+pub(super) fn on_full(text: &str) -> Parsed<OnFull> {
+    match text {
+        "drop_oldest" => Ok(OnFull::DropOldest),
+        "decimate" => Ok(OnFull::Decimate),
+        _ => Err(NotAllowed),
+    }
+}
+
+pub(super) fn directory(text: &str) -> Parsed<Option<PathBuf>> {
+    let directory = (!text.is_empty()).then(|| PathBuf::from(text));
+    if directory.as_ref().is_some_and(|directory| !directory.is_absolute()) { Err(NotAllowed) } else { Ok(directory) }
+}
+
+pub(super) fn spool_bytes(text: &str) -> Parsed<u64> {
+    let bytes = text.parse::<ByteSize>().map_err(|_| NotAllowed)?.as_u64();
+    if SPOOL_RANGE.contains(&bytes) { Ok(bytes) } else { Err(NotAllowed) }
+}
+
+pub(super) fn sync_policy(text: &str) -> Parsed<SyncPolicy> {
+    match text {
+        "always" => Ok(SyncPolicy::Always),
+        "never" => Ok(SyncPolicy::Never),
+        _ => {
+            let bound = humantime::parse_duration(text).map_err(|_| NotAllowed)?;
+            if SYNC_RANGE.contains(&bound) { Ok(SyncPolicy::Within(bound)) } else { Err(NotAllowed) }
+        }
+    }
+}
+
+pub(super) fn retain(text: &str) -> Parsed<Duration> {
+    humantime::parse_duration(text).ok().filter(|retain| *retain <= LONGEST_RETENTION).ok_or(NotAllowed)
 }
 
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {

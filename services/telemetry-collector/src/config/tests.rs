@@ -29,7 +29,10 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.redis.response_timeout, Duration::from_secs(2));
     assert_eq!(config.retry.initial, Duration::from_millis(100));
     assert_eq!((config.retry.max, config.retry.rejected), (Duration::from_secs(5), Duration::from_secs(30)));
-    assert_eq!(config.outbox.max_bytes, 64 << 20);
+    assert_eq!((config.outbox.max_bytes, config.outbox.on_full), (64 << 20, OnFull::DropOldest));
+    assert_eq!(config.spool.directory, None);
+    assert_eq!((config.spool.max_bytes, config.spool.retain), (1 << 30, Duration::from_secs(60)));
+    assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Auto, "info"));
     assert_eq!(config.otel, OtelConfig { traces: false, metrics: false });
@@ -58,6 +61,11 @@ fn every_variable_is_read() {
         ("TELEMETRY_REDIS__KEY", "Queue Of Ours"),
         ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
         ("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB"),
+        ("TELEMETRY_OUTBOX__ON_FULL", "decimate"),
+        ("TELEMETRY_SPOOL__DIR", "/var/spool/telemetry"),
+        ("TELEMETRY_SPOOL__MAX_BYTES", "4MiB"),
+        ("TELEMETRY_SPOOL__SYNC", "250ms"),
+        ("TELEMETRY_SPOOL__RETAIN", "0s"),
         ("TELEMETRY_CONTROL__LISTEN", "[::1]:0"),
         ("TELEMETRY_LOG__FORMAT", "json"),
         ("TELEMETRY_LOG__FILTER", "warn,telemetry_collector=debug"),
@@ -81,7 +89,10 @@ fn every_variable_is_read() {
     assert_eq!((config.retry.max, config.retry.rejected), (Duration::from_secs(2), Duration::from_secs(60)));
     assert_eq!(config.redis.key, "Queue Of Ours");
     assert_eq!(config.redis.max_length, 0);
-    assert_eq!(config.outbox.max_bytes, 1 << 20);
+    assert_eq!((config.outbox.max_bytes, config.outbox.on_full), (1 << 20, OnFull::Decimate));
+    assert_eq!(config.spool.directory, Some("/var/spool/telemetry".into()));
+    assert_eq!((config.spool.max_bytes, config.spool.retain), (4 << 20, Duration::ZERO));
+    assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_millis(250)));
     assert_eq!(config.control.listen.to_string(), "[::1]:0");
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "warn,telemetry_collector=debug"));
     assert_eq!(config.shutdown.grace, Duration::from_secs(60));
@@ -113,6 +124,10 @@ fn values_outside_their_range_are_refused() {
         ("TELEMETRY_RETRY__INITIAL", "0s"),
         ("TELEMETRY_RETRY__MAX", "61m"),
         ("TELEMETRY_OUTBOX__MAX_BYTES", "1023KiB"),
+        ("TELEMETRY_SPOOL__DIR", "spool"),
+        ("TELEMETRY_SPOOL__MAX_BYTES", "1MiB"),
+        ("TELEMETRY_SPOOL__SYNC", "1ms"),
+        ("TELEMETRY_SPOOL__RETAIN", "2h"),
         ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1"),
         ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:65536"),
         ("TELEMETRY_SHUTDOWN__GRACE", "1h"),

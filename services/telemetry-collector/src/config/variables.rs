@@ -175,6 +175,50 @@ pub(super) const OUTBOX_MAX_BYTES: &Variable = &Variable {
     secret: false,
 };
 
+pub(super) const OUTBOX_ON_FULL: &Variable = &Variable {
+    name: "TELEMETRY_OUTBOX__ON_FULL",
+    default: "drop_oldest",
+    allowed: "drop_oldest or decimate",
+    meaning: "What is given up when memory, or the spool, is full: the oldest messages, or every second of the older \
+              samples, so that what is left spans the whole outage. A gap record names the rest.",
+    secret: false,
+};
+
+pub(super) const SPOOL_DIR: &Variable = &Variable {
+    name: "TELEMETRY_SPOOL__DIR",
+    default: "",
+    allowed: "an absolute path, such as /var/lib/telemetry/spool",
+    meaning: "Folder in which messages are kept until Redis has them, over restarts and crashes. Unset = in memory alone.",
+    secret: false,
+};
+
+pub(super) const SPOOL_MAX_BYTES: &Variable = &Variable {
+    name: "TELEMETRY_SPOOL__MAX_BYTES",
+    default: "1GiB",
+    allowed: "a size from 4MiB to 1TiB, such as 256MiB",
+    meaning: "Disk that the spool may take. Beyond it messages are given up, as TELEMETRY_OUTBOX__ON_FULL says.",
+    secret: false,
+};
+
+pub(super) const SPOOL_SYNC: &Variable = &Variable {
+    name: "TELEMETRY_SPOOL__SYNC",
+    default: "1s",
+    allowed: "always, never or a duration from 10ms to 1m, such as 1s",
+    meaning: "The most a loss of power may cost: always = nothing that was offered to Redis, a duration = what was \
+              written in that time, never = what the operating system had not written by itself. The end of the \
+              process alone costs nothing of what is in the spool.",
+    secret: false,
+};
+
+pub(super) const SPOOL_RETAIN: &Variable = &Variable {
+    name: "TELEMETRY_SPOOL__RETAIN",
+    default: "1m",
+    allowed: "a duration up to 1h, such as 1m",
+    meaning: "How long messages stay in the spool after Redis acknowledged them. With exactly_once delivery a server that \
+              lost them again, by a failover or a restart, is sent them anew.",
+    secret: false,
+};
+
 pub(super) const CONTROL_LISTEN: &Variable = &Variable {
     name: "TELEMETRY_CONTROL__LISTEN",
     default: "127.0.0.1:50051",
@@ -228,6 +272,11 @@ pub(super) const VARIABLES: &[&Variable] = &[
     RETRY_MAX,
     RETRY_REJECTED,
     OUTBOX_MAX_BYTES,
+    OUTBOX_ON_FULL,
+    SPOOL_DIR,
+    SPOOL_MAX_BYTES,
+    SPOOL_SYNC,
+    SPOOL_RETAIN,
     CONTROL_LISTEN,
     LOG_FORMAT,
     LOG_FILTER,

@@ -9,7 +9,7 @@ use super::*;
 use crate::clock::WallClock;
 use crate::errors::{PublishingErrorKind, TelemetryResult};
 use crate::health::{Component, HealthBoard, HealthReader};
-use crate::outbox::Stamper;
+use crate::outbox::{OnFull, Outbox, Stamper};
 use crate::publishers::{Acknowledgement, RetrySettings};
 use crate::testing::sample;
 
@@ -55,7 +55,7 @@ impl TelemetryPublisher for FlakyPublisher {
 }
 
 fn outbox() -> Outbox {
-    Outbox::new(usize::MAX, Stamper::new(WallClock::system()))
+    Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(WallClock::system()))
 }
 
 fn delivery(outbox: &Outbox, publisher: &Arc<FlakyPublisher>) -> (Delivery, HealthReader) {
@@ -67,7 +67,8 @@ fn delivery(outbox: &Outbox, publisher: &Arc<FlakyPublisher>) -> (Delivery, Heal
     };
     let backoff = Backoff::new(retry);
     let publisher: Arc<dyn TelemetryPublisher> = Arc::<FlakyPublisher>::clone(publisher);
-    (Delivery::new(outbox.clone(), publisher, backoff, board.reporter(Component::Sink)), board.reader())
+    let backlog = Backlog::new(outbox.clone(), None);
+    (Delivery::new(backlog, publisher, backoff, board.reporter(Component::Sink)), board.reader())
 }
 
 fn sink_status(health: &HealthReader) -> HealthStatus {

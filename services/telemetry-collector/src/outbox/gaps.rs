@@ -1,93 +1,123 @@
 //! Numbers that are lost, until a gap record names them.
 
-use std::ops::RangeInclusive;
+use uuid::Uuid;
 
 use crate::models::{GapReason, GapRecord, SequenceRange};
+use crate::spool::Loss;
 
-/// Lost numbers by reason, as few ranges as they make.
+/// Most ranges in a gap record: one with more would be larger than most samples.
+const RANGES_MAX: usize = 256;
+
+/// Lost numbers by instance and reason, in as few ranges as they make.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    by_reason: Vec<(GapReason, Vec<SequenceRange>)>,
+    sets: Vec<Set>,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Set {
+    /// `None`: the instance that tells of the loss.
+    instance_id: Option<Uuid>,
+    reason: GapReason,
+    ranges: Vec<SequenceRange>,
 }
 
 impl Gaps {
-    pub(super) fn add(&mut self, lost: RangeInclusive<u64>, reason: GapReason) {
-        let index = self.by_reason.iter().position(|(known, _)| *known == reason).unwrap_or_else(|| {
-            self.by_reason.push((reason, Vec::new()));
-            self.by_reason.len() - 1
+    /// Adds the numbers of `loss`, which are those of `instance_id`.
+    pub(super) fn add(&mut self, instance_id: Option<Uuid>, loss: Loss) {
+        let reason = loss.reason;
+        let known = self.sets.iter().position(|set| (set.instance_id, set.reason) == (instance_id, reason));
+        let index = known.unwrap_or_else(|| {
+            self.sets.push(Set { instance_id, reason, ranges: Vec::new() });
+            self.sets.len() - 1
         });
-        insert(&mut self.by_reason[index].1, lost.into());
-    }
-
-    /// Takes back what a gap record said that is lost itself.
-    pub(super) fn add_record(&mut self, record: &GapRecord) {
-        for range in &record.missing {
-            self.add(range.first..=range.last, record.reason());
+        for range in loss.numbers {
+            self.count += insert(&mut self.sets[index].ranges, range.into());
         }
     }
 
-    /// One record for each reason; none are left.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = GapRecord> + use<> {
-        std::mem::take(&mut self.by_reason)
-            .into_iter()
-            .map(|(reason, ranges)| GapRecord::new(ranges.into_iter().map(|range| range.first..=range.last), reason))
+    /// How many numbers there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The records that name them all; none are left.
+    pub(super) fn take(&mut self) -> Vec<GapRecord> {
+        let Self { sets, .. } = std::mem::take(self);
+        let records = sets.iter().flat_map(|set| {
+            set.ranges.chunks(RANGES_MAX).map(|ranges| {
+                let record = GapRecord::new(ranges.iter().map(|range| range.first..=range.last), set.reason);
+                set.instance_id.map_or(record.clone(), |instance_id| record.of_instance(instance_id))
+            })
+        });
+        records.collect()
     }
 }
 
-/// Puts `lost` in its place and joins it with its neighbours; no number is ever lost twice.
-fn insert(ranges: &mut Vec<SequenceRange>, mut lost: SequenceRange) {
-    let mut at = ranges.partition_point(|range| range.last < lost.first);
-    if let Some(next) = ranges.get(at).filter(|next| next.first == lost.last + 1) {
-        lost.last = next.last;
-        ranges.remove(at);
+/// Puts `lost` in its place and joins it with what it touches. How many numbers are new by it.
+fn insert(ranges: &mut Vec<SequenceRange>, mut lost: SequenceRange) -> u64 {
+    let from = ranges.partition_point(|range| range.last.saturating_add(1) < lost.first);
+    let to = ranges.partition_point(|range| range.first <= lost.last.saturating_add(1));
+    let mut known = 0;
+    if let [first, .., last] | [first @ last] = &ranges[from..to] {
+        lost = SequenceRange { first: lost.first.min(first.first), last: lost.last.max(last.last) };
+        known = ranges[from..to].iter().map(SequenceRange::count).sum();
     }
-    if at > 0 && ranges[at - 1].last + 1 == lost.first {
-        at -= 1;
-        lost.first = ranges[at].first;
-        ranges.remove(at);
-    }
-    ranges.insert(at, lost);
+    ranges.splice(from..to, [lost]);
+    lost.count() - known
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::ops::RangeInclusive;
 
     use proptest::prelude::*;
 
     use super::*;
 
+    fn loss(numbers: impl IntoIterator<Item = RangeInclusive<u64>>, reason: GapReason) -> Loss {
+        Loss { instance_id: Uuid::nil(), numbers: numbers.into_iter().collect(), reason }
+    }
+
     proptest! {
         #[test]
-        fn the_record_names_each_lost_number_once_in_as_few_ranges_as_can_be(
-            lost in proptest::collection::btree_set(1_u64..60, 1..40).prop_map(|set| set.into_iter().collect::<Vec<_>>())
-                .prop_shuffle()
+        fn the_records_name_each_lost_number_once_in_as_few_ranges_as_can_be(
+            lost in proptest::collection::vec((1_u64..2000, 0_u64..4), 1..600)
         ) {
             let mut gaps = Gaps::default();
-            for number in &lost {
-                gaps.add(*number..=*number, GapReason::OutboxFull);
+            for (first, more) in &lost {
+                gaps.add(None, loss([*first..=first + more], GapReason::OutboxFull));
             }
-            let records: Vec<_> = gaps.take().collect();
-            prop_assert_eq!(records.len(), 1);
-            prop_assert_eq!(records[0].count, lost.len() as u64);
+            let expected: BTreeSet<u64> = lost.iter().flat_map(|(first, more)| *first..=first + more).collect();
+            prop_assert_eq!(gaps.count(), expected.len() as u64);
 
-            let named: Vec<u64> = records[0].missing.iter().flat_map(|range| range.first..=range.last).collect();
-            prop_assert_eq!(&named, &lost.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
-            prop_assert!(records[0].missing.windows(2).all(|pair| pair[0].last + 1 < pair[1].first));
-            prop_assert_eq!(gaps.take().count(), 0);
+            let records = gaps.take();
+            prop_assert_eq!(gaps.count(), 0);
+            prop_assert!(records.iter().all(|record| record.missing.len() <= RANGES_MAX));
+            let ranges: Vec<_> = records.iter().flat_map(|record| record.missing.clone()).collect();
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].last + 1 < pair[1].first));
+            let named: Vec<u64> = ranges.iter().flat_map(|range| range.first..=range.last).collect();
+            prop_assert_eq!(named, expected.into_iter().collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn each_reason_has_a_record_of_its_own() {
+    fn each_instance_and_reason_has_a_record_of_its_own() {
+        let other = Uuid::from_u128(7);
         let mut gaps = Gaps::default();
-        gaps.add(1..=2, GapReason::OutboxFull);
-        gaps.add(3..=3, GapReason::Invalid);
-        gaps.add_record(&GapRecord::new([7..=9], GapReason::OutboxFull));
-        let records: Vec<_> = gaps.take().collect();
+        gaps.add(None, loss([1..=2], GapReason::OutboxFull));
+        gaps.add(None, loss([3..=3], GapReason::Invalid));
+        gaps.add(Some(other), loss([3..=3], GapReason::SpoolFull));
+        gaps.add(None, loss([7..=9], GapReason::OutboxFull));
         assert_eq!(
-            records,
-            [GapRecord::new([1..=2, 7..=9], GapReason::OutboxFull), GapRecord::new([3..=3], GapReason::Invalid)]
+            gaps.take(),
+            [
+                GapRecord::new([1..=2, 7..=9], GapReason::OutboxFull),
+                GapRecord::new([3..=3], GapReason::Invalid),
+                GapRecord::new([3..=3], GapReason::SpoolFull).of_instance(other),
+            ]
         );
     }
 }

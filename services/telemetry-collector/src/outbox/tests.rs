@@ -8,7 +8,11 @@ use crate::models::GapRecord;
 use crate::testing::sample;
 
 fn outbox(max_bytes: usize) -> Outbox {
-    Outbox::new(max_bytes, Stamper::new(WallClock::system()))
+    outbox_that(OnFull::DropOldest, max_bytes)
+}
+
+fn outbox_that(on_full: OnFull, max_bytes: usize) -> Outbox {
+    Outbox::new(max_bytes, on_full, Stamper::new(WallClock::system()))
 }
 
 /// Bytes that one waiting sample takes.
@@ -35,6 +39,16 @@ async fn take_all(outbox: &Outbox) -> Vec<TelemetryMessage> {
     let mut messages = Vec::new();
     while outbox.status().messages > 0 {
         messages.extend(take(outbox).await);
+    }
+    messages
+}
+
+async fn take_all_of_closed(outbox: &Outbox) -> Vec<TelemetryMessage> {
+    outbox.close();
+    let mut messages = Vec::new();
+    while let Some(batch) = outbox.next_batch().await {
+        messages.extend(read(&batch));
+        outbox.acknowledge(batch);
     }
     messages
 }
@@ -157,6 +171,45 @@ async fn an_outage_keeps_the_newest_in_a_small_outbox() {
 }
 
 #[tokio::test]
+async fn a_decimated_outbox_spans_the_whole_outage() {
+    let outbox = outbox_that(OnFull::Decimate, 16 * sample_bytes());
+    for _ in 0..64 {
+        outbox.append(sample()).unwrap();
+    }
+    let kept = take_all(&outbox).await;
+    let samples: Vec<u64> = sequences(&kept).into_iter().filter(|sequence| *sequence <= 64).collect();
+    assert_eq!((samples.first(), samples.last()), (Some(&1), Some(&64)), "{samples:?}");
+    let widest = samples.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(samples.len() > 8 && widest <= Some(8), "{samples:?}");
+    assert!(kept.iter().skip(samples.len()).all(|told| gap(told).reason() == GapReason::Decimated), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_given_back_is_the_next_one_again() {
+    let outbox = outbox(usize::MAX);
+    outbox.append(sample()).unwrap();
+    outbox.append(sample()).unwrap();
+    let batch = outbox.next_batch().await.unwrap();
+    outbox.append(sample()).unwrap();
+    outbox.give_back(batch);
+    assert_eq!(sequences(&take(&outbox).await), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn losses_behind_the_outbox_are_told_with_whose_they_are() {
+    let outbox = outbox(usize::MAX);
+    let other = Uuid::from_u128(7);
+    outbox.report([
+        Loss { instance_id: outbox.instance_id(), numbers: vec![2..=3], reason: GapReason::SpoolDamaged },
+        Loss { instance_id: other, numbers: vec![9..=9], reason: GapReason::SpoolFull },
+    ]);
+    assert_eq!((outbox.status().lost, outbox.status().untold), (3, 3));
+    let told = take_all_of_closed(&outbox).await;
+    assert_eq!(*gap(&told[0]), GapRecord::new([2..=3], GapReason::SpoolDamaged));
+    assert_eq!(*gap(&told[1]), GapRecord::new([9..=9], GapReason::SpoolFull).of_instance(other));
+}
+
+#[tokio::test]
 async fn a_message_larger_than_the_outbox_is_kept_until_the_next_comes() {
     let outbox = outbox(sample_bytes() / 2);
     outbox.append(sample()).unwrap();
@@ -218,11 +271,15 @@ proptest! {
     /// The promise itself: whatever the order of samples and deliveries and however small the outbox, each number is
     /// delivered once and in order, or named once in a gap record.
     #[test]
-    fn every_number_is_delivered_or_named(steps in proptest::collection::vec(step(), 1..120), room in 1_usize..12) {
+    fn every_number_is_delivered_or_named(
+        steps in proptest::collection::vec(step(), 1..120),
+        room in 1_usize..12,
+        on_full in prop_oneof![Just(OnFull::DropOldest), Just(OnFull::Decimate)],
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let max_bytes = room * sample_bytes();
-            let outbox = outbox(max_bytes);
+            let outbox = outbox_that(on_full, max_bytes);
             let mut delivered = Vec::new();
             for step in steps {
                 match step {
@@ -236,11 +293,7 @@ proptest! {
                     Step::Deliver => {}
                 }
             }
-            outbox.close();
-            while let Some(batch) = outbox.next_batch().await {
-                delivered.extend(read(&batch));
-                outbox.acknowledge(batch);
-            }
+            delivered.extend(take_all_of_closed(&outbox).await);
             let mut accounted = sequences(&delivered);
             prop_assert!(accounted.windows(2).all(|pair| pair[0] < pair[1]), "{accounted:?}");
             for message in &delivered {

@@ -1,0 +1,244 @@
+//! What waits for the destination, in the order in which it must go.
+//!
+//! Without a spool that is the outbox. With one, messages come from disk: those of this start of the collector first, and
+//! when none of them waits, those that earlier starts left, so that a message of now waits for one batch of them at most.
+//! While the disk fails, what did not get there goes on from the outbox, behind what did.
+
+use std::collections::VecDeque;
+
+use uuid::Uuid;
+
+use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
+use crate::outbox::{Outbox, OutboxStatus};
+use crate::spool::{Loss, Of, Spool, SpoolStatus, Stretch};
+
+/// Gives out batches, one at a time, and remembers what was acknowledged.
+#[derive(Debug)]
+pub struct Backlog {
+    outbox: Outbox,
+    spool: Option<Spool>,
+    live: Line,
+    left: Line,
+    /// Whether earlier starts may have left more than is in `left`.
+    more_left: bool,
+    on_its_way: Option<Origin>,
+}
+
+/// Messages of one instance that were read from disk and wait.
+#[derive(Debug)]
+struct Line {
+    instance_id: Uuid,
+    /// The highest number that the destination acknowledged.
+    acknowledged: u64,
+    /// The highest number that was read from disk.
+    read: u64,
+    messages: VecDeque<EncodedMessage>,
+}
+
+/// Where a batch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Outbox,
+    Spool,
+}
+
+/// Tells when a backlog has more to give.
+#[derive(Debug)]
+pub struct Arrivals {
+    outbox: Outbox,
+    spool: Option<Spool>,
+}
+
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BacklogStatus {
+    /// In memory.
+    pub outbox: OutboxStatus,
+    /// On disk, if there is a spool.
+    pub spool: Option<SpoolStatus>,
+}
+
+impl Backlog {
+    /// What waits in `outbox`, and in `spool`, if there is one, behind it.
+    #[must_use]
+    pub fn new(outbox: Outbox, spool: Option<Spool>) -> Self {
+        let live = Line::of(outbox.instance_id());
+        Self { outbox, more_left: spool.is_some(), spool, live, left: Line::of(Uuid::nil()), on_its_way: None }
+    }
+
+    /// The next messages, if there are any.
+    ///
+    /// The batch must come back to [`acknowledge`](Self::acknowledge) or [`rewind`](Self::rewind), and the call must not be
+    /// given up half way: what it has read from disk would be passed over.
+    pub async fn next_batch(&mut self) -> Option<Batch> {
+        let Some(spool) = self.spool.clone() else { return self.take_from_outbox() };
+        if let Some(batch) = self.take_from_disk(&spool).await {
+            return Some(batch);
+        }
+        if spool.is_failing() { self.take_from_outbox() } else { None }
+    }
+
+    /// Tells when there is more.
+    #[must_use]
+    pub fn arrivals(&self) -> Arrivals {
+        Arrivals { outbox: self.outbox.clone(), spool: self.spool.clone() }
+    }
+
+    /// Lets go of the messages of `batch`: the destination has acknowledged them.
+    pub fn acknowledge(&mut self, batch: Batch) {
+        let last = batch.last_sequence().unwrap_or(batch.acknowledged);
+        let origin = self.on_its_way.take();
+        self.line(batch.instance_id).acknowledged = last;
+        if let Some(spool) = &self.spool {
+            spool.acknowledge(batch.instance_id, last);
+        }
+        if origin == Some(Origin::Outbox) {
+            self.outbox.acknowledge(batch);
+        }
+    }
+
+    /// The destination has lost what came after `newest`: the next batches begin there, as far as messages are still to be
+    /// had. How many cannot be sent again.
+    pub async fn rewind(&mut self, batch: Batch, newest: u64) -> u64 {
+        let lost = batch.acknowledged.saturating_sub(newest);
+        let instance_id = batch.instance_id;
+        let again = match &self.spool {
+            Some(spool) => spool.rewind(instance_id, newest).await,
+            None => None,
+        };
+        if self.on_its_way.take() == Some(Origin::Outbox) {
+            self.outbox.give_back(batch);
+        }
+        // A server that lost messages of one instance may have lost those of others: the spool offers them anew.
+        self.left = Line::of(self.left.instance_id);
+        self.more_left = self.spool.is_some();
+        let line = self.line(instance_id);
+        *line = Line { acknowledged: newest, read: newest, ..Line::of(instance_id) };
+        again.map_or(lost, |first| lost.min(first.saturating_sub(newest + 1)))
+    }
+
+    /// What waits now.
+    #[must_use]
+    pub fn status(&self) -> BacklogStatus {
+        BacklogStatus::of(&self.outbox, self.spool.as_ref())
+    }
+
+    /// Waits until nothing more will be appended.
+    pub async fn closed(&self) {
+        self.outbox.closed().await;
+    }
+
+    /// Whether nothing more will be appended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.outbox.is_closed()
+    }
+
+    fn take_from_outbox(&mut self) -> Option<Batch> {
+        let batch = self.outbox.try_next_batch()?;
+        self.on_its_way = Some(Origin::Outbox);
+        Some(Batch { acknowledged: self.live.acknowledged, ..batch })
+    }
+
+    async fn take_from_disk(&mut self, spool: &Spool) -> Option<Batch> {
+        while self.live.messages.is_empty() && spool.written() > self.live.read {
+            let Some(stretch) = spool.read(Of::Live).await else { break };
+            self.outbox.report(self.live.extend(stretch));
+        }
+        if let Some(batch) = self.live.next_batch() {
+            self.on_its_way = Some(Origin::Spool);
+            return Some(batch);
+        }
+        while self.more_left && self.left.messages.is_empty() {
+            match spool.read(Of::Left).await {
+                Some(stretch) => {
+                    if stretch.instance_id != self.left.instance_id {
+                        self.left = Line { acknowledged: stretch.acknowledged, ..Line::of(stretch.instance_id) };
+                    }
+                    self.outbox.report(self.left.extend(stretch));
+                }
+                None => self.more_left = false,
+            }
+        }
+        let batch = self.left.next_batch()?;
+        self.on_its_way = Some(Origin::Spool);
+        Some(batch)
+    }
+
+    fn line(&mut self, instance_id: Uuid) -> &mut Line {
+        if instance_id == self.live.instance_id { &mut self.live } else { &mut self.left }
+    }
+}
+
+impl BacklogStatus {
+    /// What waits in `outbox` and `spool`.
+    #[must_use]
+    pub fn of(outbox: &Outbox, spool: Option<&Spool>) -> Self {
+        Self { outbox: outbox.status(), spool: spool.map(Spool::status) }
+    }
+
+    /// Bytes of all that waits or is retained.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.outbox.bytes as u64 + self.spool.map_or(0, |spool| spool.bytes)
+    }
+
+    /// Messages of this start that wait, wherever they do.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.outbox.messages as u64 + self.spool.map_or(0, |spool| spool.waiting)
+    }
+}
+
+impl Arrivals {
+    /// Waits until there may be more. Begins to listen at once.
+    pub fn next(&self) -> impl Future<Output = ()> {
+        let (in_memory, on_disk) = (self.outbox.changed(), self.spool.as_ref().map(Spool::changed));
+        async move {
+            match on_disk {
+                Some(on_disk) => tokio::select! {
+                    () = in_memory => {}
+                    () = on_disk => {}
+                },
+                None => in_memory.await,
+            }
+        }
+    }
+
+    /// Whether nothing more will come than there is.
+    #[must_use]
+    pub fn have_ended(&self) -> bool {
+        self.spool.as_ref().map_or_else(|| self.outbox.is_closed(), Spool::is_finished)
+    }
+}
+
+impl Line {
+    fn of(instance_id: Uuid) -> Self {
+        Self { instance_id, acknowledged: 0, read: 0, messages: VecDeque::new() }
+    }
+
+    /// Takes in what was read, and gives out what turned out to be lost.
+    fn extend(&mut self, stretch: Stretch) -> Vec<Loss> {
+        self.messages.extend(stretch.messages);
+        let lost = stretch.losses.iter().flat_map(|loss| &loss.numbers).map(|numbers| *numbers.end()).max();
+        self.read = self.messages.back().map(|message| message.sequence).max(lost).unwrap_or(0).max(self.read);
+        stretch.losses
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        while let Some(message) = self.messages.pop_front_if(|next| {
+            let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + next.json.len() <= BATCH_MAX_BYTES;
+            fits || messages.is_empty()
+        }) {
+            bytes += message.json.len();
+            messages.push(message);
+        }
+        let (instance_id, acknowledged) = (self.instance_id, self.acknowledged);
+        (!messages.is_empty()).then_some(Batch { instance_id, acknowledged, messages })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::*;
+use crate::clock::WallClock;
+use crate::health::{Component, HealthBoard};
+use crate::models::{Payload, TelemetryMessage};
+use crate::outbox::{OnFull, Stamper};
+use crate::spool::{SpoolSettings, SyncPolicy};
+use crate::testing::sample;
+
+/// One start of the collector with a spool: all but the sampler and the destination.
+struct Start {
+    outbox: Outbox,
+    spool: Spool,
+    backlog: Backlog,
+    filling: JoinHandle<()>,
+}
+
+impl Start {
+    fn of(settings: SpoolSettings) -> Self {
+        let outbox = Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(WallClock::system()));
+        let spool = Spool::start(settings, outbox.instance_id()).unwrap();
+        let health = HealthBoard::new(WallClock::system()).with(Component::Spool).reporter(Component::Spool);
+        let filling = tokio::spawn(spool.clone().fill_from(outbox.clone(), health));
+        let backlog = Backlog::new(outbox.clone(), Some(spool.clone()));
+        Self { outbox, spool, backlog, filling }
+    }
+
+    fn sample(&self, count: usize) {
+        for _ in 0..count {
+            self.outbox.append(sample()).unwrap();
+        }
+    }
+
+    /// The next batch, as soon as there is one.
+    async fn next(&mut self) -> Option<Batch> {
+        let arrivals = self.backlog.arrivals();
+        loop {
+            let (more, have_ended) = (arrivals.next(), arrivals.have_ended());
+            match self.backlog.next_batch().await {
+                Some(batch) => return Some(batch),
+                None if have_ended => return None,
+                None => more.await,
+            }
+        }
+    }
+
+    async fn take(&mut self) -> Option<(Uuid, Vec<u64>)> {
+        let batch = self.next().await?;
+        let taken = (batch.instance_id, sequences(&batch));
+        self.backlog.acknowledge(batch);
+        Some(taken)
+    }
+
+    /// Takes everything of this start up to `last`.
+    async fn take_until(&mut self, last: u64) -> Vec<u64> {
+        let mut taken = Vec::new();
+        while taken.last() < Some(&last) {
+            taken.extend(self.take().await.unwrap().1);
+        }
+        taken
+    }
+
+    /// Ends as a crash does: nothing is told to anybody, and the kernel lets go of the lock.
+    async fn crash(self, settings: &SpoolSettings) -> Uuid {
+        let instance_id = self.outbox.instance_id();
+        self.filling.abort();
+        let _ = self.filling.await;
+        drop((self.backlog, self.spool));
+        let lock = File::open(settings.directory.join(instance_id.to_string()).join("lock")).unwrap();
+        while lock.try_lock().is_err() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        instance_id
+    }
+
+    /// Waits until everything up to `last` is on disk.
+    async fn spooled(&self, last: u64) {
+        while self.spool.written() < last {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+fn settings(directory: &TempDir) -> SpoolSettings {
+    SpoolSettings {
+        directory: directory.path().join("spool"),
+        max_bytes: 1 << 30,
+        sync: SyncPolicy::Within(Duration::from_secs(1)),
+        retain: Duration::from_secs(60),
+        on_full: OnFull::DropOldest,
+    }
+}
+
+fn sequences(batch: &Batch) -> Vec<u64> {
+    batch.messages.iter().map(|message| message.sequence).collect()
+}
+
+#[tokio::test]
+async fn messages_go_by_the_disk_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut start = Start::of(settings(&directory));
+    start.sample(300);
+    assert_eq!(start.take_until(300).await, (1..=300).collect::<Vec<_>>());
+    assert_eq!(start.backlog.status().messages(), 0);
+    assert!(start.backlog.status().bytes() > 0, "retained");
+    start.outbox.close();
+    assert_eq!(start.take().await, None);
+}
+
+#[tokio::test]
+async fn a_batch_says_what_was_acknowledged_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut start = Start::of(settings(&directory));
+    start.sample(2);
+    start.take_until(2).await;
+    start.sample(1);
+    let batch = start.next().await.unwrap();
+    assert_eq!((batch.acknowledged, sequences(&batch)), (2, vec![3]));
+}
+
+#[tokio::test]
+async fn what_a_start_left_comes_after_what_is_live() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    let first = Start::of(settings.clone());
+    first.sample(3);
+    first.spooled(3).await;
+    let left = first.crash(&settings).await;
+
+    let mut second = Start::of(settings);
+    second.sample(2);
+    second.spooled(2).await;
+    assert_eq!(second.take().await, Some((second.outbox.instance_id(), vec![1, 2])));
+    assert_eq!(second.take().await, Some((left, vec![1, 2, 3])));
+}
+
+#[tokio::test]
+async fn while_the_disk_fails_messages_go_on_from_memory_behind_those_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    fs::write(&settings.directory, "in the way").unwrap();
+    let mut start = Start::of(settings.clone());
+    start.sample(2);
+    assert_eq!(start.take_until(2).await, [1, 2]);
+    start.sample(1);
+    assert_eq!(start.take_until(3).await, [3]);
+    assert!(start.spool.is_failing());
+    assert_eq!(start.backlog.status().messages(), 0);
+}
+
+#[tokio::test]
+async fn a_disk_that_recovers_takes_messages_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    fs::write(&settings.directory, "in the way").unwrap();
+    let mut start = Start::of(settings.clone());
+    start.sample(1);
+    let in_memory = start.next().await.unwrap();
+    fs::remove_file(&settings.directory).unwrap();
+    start.sample(2);
+    start.spooled(3).await;
+    start.backlog.acknowledge(in_memory);
+    assert_eq!(start.take_until(3).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn a_destination_that_lost_messages_gets_them_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut start = Start::of(settings(&directory));
+    start.sample(5);
+    start.take_until(5).await;
+    start.sample(1);
+    let refused = start.next().await.unwrap();
+    assert_eq!(start.backlog.rewind(refused, 3).await, 0);
+    let again = start.next().await.unwrap();
+    assert_eq!((again.acknowledged, sequences(&again)), (3, vec![4, 5, 6]));
+}
+
+#[tokio::test]
+async fn without_a_spool_a_destination_that_lost_messages_gets_what_is_there() {
+    let outbox = Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(WallClock::system()));
+    let mut backlog = Backlog::new(outbox.clone(), None);
+    for _ in 0..2 {
+        outbox.append(sample()).unwrap();
+        let batch = backlog.next_batch().await.unwrap();
+        backlog.acknowledge(batch);
+    }
+    outbox.append(sample()).unwrap();
+    let refused = backlog.next_batch().await.unwrap();
+    assert_eq!(backlog.rewind(refused, 1).await, 1);
+    let again = backlog.next_batch().await.unwrap();
+    assert_eq!((again.acknowledged, sequences(&again)), (1, vec![3]));
+}
+
+#[tokio::test]
+async fn what_is_damaged_on_disk_is_named_by_a_gap_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    let first = Start::of(settings.clone());
+    first.sample(3);
+    first.spooled(3).await;
+    let left = first.crash(&settings).await;
+    let path = settings.directory.join(left.to_string()).join(format!("{:020}.log", 1));
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+
+    let mut second = Start::of(settings);
+    assert_eq!(second.take().await, Some((left, vec![1])));
+    assert_eq!(second.take().await, Some((left, vec![3])));
+    let gap = second.next().await.unwrap();
+    let told = TelemetryMessage::from_json(&gap.messages[0].json).unwrap();
+    let Some(Payload::Gap(told)) = told.payload else { panic!("{told:?}") };
+    assert_eq!((told.instance_id, told.missing[0].first, told.count), (Some(left.to_string()), 2, 1));
+}

@@ -1,0 +1,67 @@
+//! How far a log was acknowledged, on disk, so that a new start does not send everything again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "cursor";
+
+/// The file that says up to which number a log is acknowledged: the number and its checksum.
+///
+/// It is not synced: after a loss of power it may be late, and then some messages go out once more.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Cursor {
+    pub(super) fn of(directory: &Path) -> Self {
+        Self { path: directory.join(FILE), file: None }
+    }
+
+    /// The number; 0, which sends everything, when the file is missing or damaged.
+    pub(super) fn read(&self) -> u64 {
+        let content = fs::read(&self.path).unwrap_or_default();
+        let Ok(content) = <[u8; 12]>::try_from(content) else { return 0 };
+        let sequence = u64::from_le_bytes(std::array::from_fn(|index| content[index]));
+        if content == Self::content(sequence) { sequence } else { 0 }
+    }
+
+    pub(super) fn write(&mut self, sequence: u64) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?),
+        };
+        file.write_all_at(&Self::content(sequence), 0)
+    }
+
+    fn content(sequence: u64) -> [u8; 12] {
+        let number = sequence.to_le_bytes();
+        let checksum = crc32fast::hash(&number).to_le_bytes();
+        std::array::from_fn(|index| if index < 8 { number[index] } else { checksum[index - 8] })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_is_read_as_it_was_written_and_damage_counts_as_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Cursor::of(directory.path()).read(), 0);
+        let mut cursor = Cursor::of(directory.path());
+        cursor.write(7).unwrap();
+        cursor.write(300).unwrap();
+        assert_eq!(Cursor::of(directory.path()).read(), 300);
+
+        let path = directory.path().join(FILE);
+        let mut content = fs::read(&path).unwrap();
+        content[0] ^= 1;
+        fs::write(&path, content).unwrap();
+        assert_eq!(Cursor::of(directory.path()).read(), 0);
+    }
+}

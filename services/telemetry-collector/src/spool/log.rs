@@ -1,0 +1,350 @@
+//! What one start of the collector left on disk, or leaves: a folder of segments, read in order and released once
+//! acknowledged.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::Loss;
+use super::cursor::Cursor;
+use super::record;
+use super::segment::{Chunk, Segment};
+use crate::batch::EncodedMessage;
+use crate::events;
+use crate::models::GapReason;
+
+const LOCK_FILE: &str = "lock";
+
+/// The messages of one instance.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) instance_id: Uuid,
+    directory: PathBuf,
+    /// Held while the log is ours; the kernel lets go of it when the process ends, however it ends.
+    lock: File,
+    segments: VecDeque<Segment>,
+    cursor: Cursor,
+    /// Files whose messages are given up, until a gap record that says so is on disk.
+    condemned: Vec<Condemned>,
+    position: Position,
+    /// The highest number that the destination acknowledged.
+    pub(super) acknowledged: u64,
+    /// The highest number that was read.
+    read: u64,
+    /// Something could not be read behind `read`; the next message tells how many numbers that were.
+    damaged: bool,
+}
+
+/// Where the next read begins.
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    /// Index of the segment.
+    segment: usize,
+    offset: u64,
+}
+
+#[derive(Debug)]
+enum Condemned {
+    Segment(Segment),
+    /// A part of the segment that begins with `first`; `kept` stays.
+    Part {
+        first: u64,
+        kept: Vec<EncodedMessage>,
+        lost_bytes: u64,
+    },
+}
+
+impl Log {
+    /// A new log below `root`. Others see it only once it is locked.
+    pub(super) fn create(root: &Path, instance_id: Uuid) -> io::Result<Self> {
+        let directory = root.join(instance_id.to_string());
+        let unseen = root.join(format!(".{instance_id}"));
+        fs::create_dir_all(&unseen)?;
+        let lock = lock(&unseen)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        fs::rename(&unseen, &directory)?;
+        Ok(Self::new(instance_id, directory, lock))
+    }
+
+    /// The log in `directory`, unless that is none or the instance still runs.
+    pub(super) fn adopt(directory: &Path) -> io::Result<Option<Self>> {
+        let name = directory.file_name().and_then(|name| name.to_str()).and_then(|name| Uuid::try_parse(name).ok());
+        let Some(instance_id) = name else { return Ok(None) };
+        let Some(lock) = lock(directory)? else { return Ok(None) };
+        let mut log = Self::new(instance_id, directory.to_owned(), lock);
+        for entry in fs::read_dir(directory)? {
+            log.segments.extend(Segment::found(entry?.path()));
+        }
+        log.segments.make_contiguous().sort_unstable_by_key(|segment| segment.first);
+        log.acknowledged = log.cursor.read();
+        log.seek(log.acknowledged);
+        Ok(Some(log))
+    }
+
+    fn new(instance_id: Uuid, directory: PathBuf, lock: File) -> Self {
+        Self {
+            instance_id,
+            cursor: Cursor::of(&directory),
+            directory,
+            lock,
+            segments: VecDeque::new(),
+            condemned: Vec::new(),
+            position: Position::default(),
+            acknowledged: 0,
+            read: 0,
+            damaged: false,
+        }
+    }
+
+    /// Bytes of all that counts.
+    pub(super) fn bytes(&self) -> u64 {
+        let given_up = self.condemned.iter().map(|condemned| match condemned {
+            Condemned::Segment(_) => 0,
+            Condemned::Part { lost_bytes, .. } => *lost_bytes,
+        });
+        self.segments.iter().map(|segment| segment.len).sum::<u64>().saturating_sub(given_up.sum())
+    }
+
+    /// Whether the newest file is still where it was made.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.segments.back().is_none_or(Segment::is_in_place)
+    }
+
+    /// Makes the folder again after somebody removed it. What was in it is still readable, but only by this process.
+    pub(super) fn restore(&mut self) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        self.lock = lock(&self.directory)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        self.cursor = Cursor::of(&self.directory);
+        self.cursor.write(self.acknowledged)
+    }
+
+    /// Appends all messages or none, to a new file when the newest has reached `segment_bytes` or is gone.
+    pub(super) fn append(&mut self, messages: &[EncodedMessage], segment_bytes: u64) -> io::Result<()> {
+        let Some(first) = messages.first() else { return Ok(()) };
+        let may_grow = |newest: &&mut Segment| newest.len < segment_bytes && newest.is_in_place();
+        if let Some(newest) = self.segments.back_mut().filter(may_grow) {
+            return newest.append(messages);
+        }
+        let mut new = Segment::create(&self.directory, first.sequence)?;
+        if let Err(error) = new.append(messages) {
+            let _ = new.delete();
+            return Err(error);
+        }
+        self.segments.push_back(new);
+        Ok(())
+    }
+
+    /// Makes what was appended outlast a loss of power.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if let Some(newest) = self.segments.back_mut() {
+            newest.sync()?;
+        }
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// The next messages that are not acknowledged, if there are any, and what turned out to be lost before them.
+    pub(super) fn read(&mut self) -> Option<(Vec<EncodedMessage>, Option<Loss>)> {
+        while let Some(segment) = self.segments.get_mut(self.position.segment) {
+            if self.position.offset >= segment.len {
+                segment.last.get_or_insert(self.read);
+                if self.position.segment + 1 == self.segments.len() {
+                    return None;
+                }
+                self.position = Position { segment: self.position.segment + 1, offset: 0 };
+                continue;
+            }
+            let Chunk { mut messages, end, damaged } = segment.read(self.position.offset).unwrap_or_else(|error| {
+                events::spool_not_read(&error);
+                Chunk { end: segment.len, damaged: true, ..Chunk::default() }
+            });
+            self.position.offset = end;
+            self.damaged |= damaged;
+            messages.retain(|message| message.sequence > self.acknowledged.max(self.read));
+            if let Some(first) = messages.first().map(|message| message.sequence) {
+                let missing = self.read.max(self.acknowledged) + 1..=first - 1;
+                let is_loss = std::mem::take(&mut self.damaged) && !missing.is_empty();
+                self.read = messages.last().map_or(self.read, |message| message.sequence);
+                return Some((messages, is_loss.then(|| self.damage(missing))));
+            }
+        }
+        None
+    }
+
+    /// What could not be read at the end of the log, as far as is known what was there.
+    pub(super) fn damage_at_end(&mut self) -> Option<Loss> {
+        let last = self.segments.back()?.last?;
+        let missing = self.read.max(self.acknowledged) + 1..=last;
+        (std::mem::take(&mut self.damaged) && !missing.is_empty()).then(|| {
+            self.read = last;
+            self.damage(missing)
+        })
+    }
+
+    fn damage(&self, missing: RangeInclusive<u64>) -> Loss {
+        Loss { instance_id: self.instance_id, numbers: vec![missing], reason: GapReason::SpoolDamaged }
+    }
+
+    /// Notes that the destination has everything up to `sequence`.
+    pub(super) fn acknowledge(&mut self, sequence: u64) -> io::Result<()> {
+        self.acknowledged = self.acknowledged.max(sequence);
+        let now = Instant::now();
+        let newest = self.segments.len().saturating_sub(1);
+        for (index, segment) in self.segments.iter_mut().enumerate() {
+            let is_read = index < self.position.segment || (index == newest && self.position.offset >= segment.len);
+            if !is_read || segment.last.is_some_and(|last| last > self.acknowledged) {
+                break;
+            }
+            segment.acknowledged_since.get_or_insert(now);
+        }
+        self.cursor.write(self.acknowledged)
+    }
+
+    /// Goes back to what comes after `newest`. The lowest number that will be read, if there is anything.
+    pub(super) fn rewind(&mut self, newest: u64) -> io::Result<Option<u64>> {
+        self.acknowledged = newest;
+        self.seek(newest);
+        self.cursor.write(newest)?;
+        let position = self.position;
+        let first = self.read().and_then(|(messages, _)| messages.first().map(|message| message.sequence));
+        (self.position, self.read) = (position, newest);
+        Ok(first)
+    }
+
+    /// Moves to the segment that holds what comes after `sequence`, or to the first one.
+    fn seek(&mut self, sequence: u64) {
+        let after = self.segments.partition_point(|segment| segment.first <= sequence.saturating_add(1));
+        self.position = Position { segment: after.saturating_sub(1), offset: 0 };
+        self.read = sequence;
+        for segment in self.segments.iter_mut().skip(self.position.segment) {
+            segment.acknowledged_since = None;
+        }
+    }
+
+    /// Deletes what was acknowledged longer than `retain` ago, but not the newest file while it is below
+    /// `keep_newest_below`.
+    pub(super) fn release(&mut self, retain: Duration, keep_newest_below: u64) -> io::Result<()> {
+        while let Some(oldest) = self.segments.front() {
+            let is_due = oldest.acknowledged_since.is_some_and(|since| since.elapsed() >= retain);
+            let is_kept = self.segments.len() == 1 && oldest.len < keep_newest_below;
+            if !is_due || is_kept {
+                break;
+            }
+            self.delete_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest file if all of it is acknowledged and it is not the newest. Whether it did.
+    pub(super) fn release_oldest(&mut self) -> io::Result<bool> {
+        let is_free = self.segments.len() > 1 && self.segments[0].acknowledged_since.is_some();
+        if is_free {
+            self.delete_oldest()?;
+        }
+        Ok(is_free)
+    }
+
+    fn delete_oldest(&mut self) -> io::Result<()> {
+        if let Some(oldest) = self.segments.pop_front() {
+            self.position = match self.position.segment {
+                0 => Position::default(),
+                segment => Position { segment: segment - 1, ..self.position },
+            };
+            oldest.delete()?;
+        }
+        Ok(())
+    }
+
+    /// Gives up the oldest file that is not on its way, but not the newest one if that `is_live`. What is lost by it.
+    pub(super) fn give_up_oldest(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
+        let Some(index) = self.candidates(is_live).next() else { return Ok(None) };
+        let Some(mut segment) = self.segments.remove(index) else { return Ok(None) };
+        let messages = segment.read_all()?;
+        self.condemned.push(Condemned::Segment(segment));
+        Ok(Some(self.losses(&messages, GapReason::SpoolFull)))
+    }
+
+    /// Gives up every second sample of the file that was thinned the least, the oldest of them. What is lost by it.
+    pub(super) fn thin(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
+        let whole = self.candidates(is_live).filter(|index| !self.is_condemned(self.segments[*index].first));
+        let least = whole.min_by_key(|index| self.segments[*index].thinned);
+        let Some(segment) = least.and_then(|index| self.segments.get_mut(index)) else { return Ok(None) };
+        let mut goes = false;
+        let (lost, kept): (Vec<_>, Vec<_>) = segment.read_all()?.into_iter().partition(|message| {
+            goes ^= !message.is_gap_record;
+            goes && !message.is_gap_record
+        });
+        if lost.is_empty() {
+            return Ok(None);
+        }
+        let (first, lost_bytes) = (segment.first, lost.iter().map(record::size).sum());
+        self.condemned.push(Condemned::Part { first, kept, lost_bytes });
+        Ok(Some(self.losses(&lost, GapReason::Decimated)))
+    }
+
+    /// Files that are neither on their way nor, if the log `is_live`, being written; the oldest first.
+    fn candidates(&self, is_live: bool) -> impl Iterator<Item = usize> + use<> {
+        let nothing_read = self.position.segment == 0 && self.position.offset == 0;
+        let from = if nothing_read { 0 } else { self.position.segment + 1 };
+        from..self.segments.len().saturating_sub(usize::from(is_live))
+    }
+
+    fn is_condemned(&self, first: u64) -> bool {
+        self.condemned.iter().any(|condemned| matches!(condemned, Condemned::Part { first: of, .. } if *of == first))
+    }
+
+    fn losses(&self, messages: &[EncodedMessage], reason: GapReason) -> Vec<Loss> {
+        let mut numbers: Vec<RangeInclusive<u64>> = Vec::new();
+        let mut losses = Vec::new();
+        for message in messages {
+            match numbers.last_mut() {
+                Some(range) if range.end() + 1 == message.sequence => *range = *range.start()..=message.sequence,
+                _ => numbers.push(message.sequence..=message.sequence),
+            }
+            losses.extend(message.gap_record().map(|gap| Loss::told_by(&gap, self.instance_id)));
+        }
+        losses.push(Loss { instance_id: self.instance_id, numbers, reason });
+        losses
+    }
+
+    /// Deletes what was given up: a gap record says so by now. What is on its way meanwhile arrives all the same.
+    pub(super) fn carry_out(&mut self, is_live: bool) -> io::Result<()> {
+        for condemned in std::mem::take(&mut self.condemned) {
+            match condemned {
+                Condemned::Segment(segment) => segment.delete()?,
+                Condemned::Part { first, kept, .. } => {
+                    if let Some(index) = self.candidates(is_live).find(|index| self.segments[*index].first == first) {
+                        self.segments[index].replace(&kept)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of the log is wanted any more.
+    pub(super) fn is_finished(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Deletes the log with all that is in it.
+    pub(super) fn delete(self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The lock of the log in `directory`; `None` when another process has it.
+fn lock(directory: &Path) -> io::Result<Option<File>> {
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK_FILE))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}

@@ -1,0 +1,192 @@
+//! One file of a log: records one behind the other, only ever appended to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::record::{self, Found};
+use crate::batch::EncodedMessage;
+
+const EXTENSION: &str = "log";
+/// What is read at a time: some batches, so that a spool is drained without a call for each.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A file of records.
+#[derive(Debug)]
+pub(super) struct Segment {
+    path: PathBuf,
+    /// Kept open from the first use on: what was written stays readable, whatever becomes of the directory.
+    file: Option<File>,
+    /// No message in it has a lower number.
+    pub(super) first: u64,
+    /// Its highest number, when that is known: it was written or read to the end.
+    pub(super) last: Option<u64>,
+    /// Bytes of whole records, as far as is known.
+    pub(super) len: u64,
+    /// Since when all of it is acknowledged.
+    pub(super) acknowledged_since: Option<Instant>,
+    /// How often every second sample was taken out of it.
+    pub(super) thinned: u32,
+}
+
+/// What a read found.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) messages: Vec<EncodedMessage>,
+    /// Where the next read begins.
+    pub(super) end: u64,
+    /// Something that is no record stands before `end`, behind all the messages.
+    pub(super) damaged: bool,
+}
+
+impl Segment {
+    /// A new file for messages from number `first` on.
+    pub(super) fn create(directory: &Path, first: u64) -> io::Result<Self> {
+        let path = directory.join(format!("{first:020}.{EXTENSION}"));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        Ok(Self { file: Some(file), ..Self::at(path, first, 0) })
+    }
+
+    /// The file at `path`, if its name is that of a segment.
+    pub(super) fn found(path: PathBuf) -> Option<Self> {
+        let is_ours = path.extension().is_some_and(|extension| extension == EXTENSION);
+        let first = path.file_stem()?.to_str()?.parse().ok()?;
+        let len = fs::metadata(&path).ok()?.len();
+        is_ours.then(|| Self::at(path, first, len))
+    }
+
+    fn at(path: PathBuf, first: u64, len: u64) -> Self {
+        Self { path, file: None, first, last: None, len, acknowledged_since: None, thinned: 0 }
+    }
+
+    /// Whether the file is still where it was made.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Appends all messages or none.
+    pub(super) fn append(&mut self, messages: &[EncodedMessage]) -> io::Result<()> {
+        let mut records = Vec::with_capacity(messages.iter().map(record::size).sum::<u64>() as usize);
+        messages.iter().for_each(|message| record::write(message, &mut records));
+        let len = self.len;
+        let file = self.file()?;
+        if let Err(error) = file.write_all_at(&records, len) {
+            // What is behind `len` counts for nothing, here and, if this fails too, for a reader: it is no whole record
+            // or it is written over.
+            let _ = file.set_len(len);
+            return Err(error);
+        }
+        self.len += records.len() as u64;
+        self.acknowledged_since = None;
+        self.last = messages.last().map(|message| message.sequence).or(self.last);
+        Ok(())
+    }
+
+    /// Messages from `offset` on, as many as are read at a time; none, and no damage, at the end.
+    pub(super) fn read(&mut self, offset: u64) -> io::Result<Chunk> {
+        let mut bytes = self.bytes(offset, CHUNK_BYTES)?;
+        let mut chunk = Chunk { end: offset, ..Chunk::default() };
+        let mut at = 0;
+        while at < bytes.len() {
+            match record::read(&bytes, at) {
+                Found::Message { message, end } => {
+                    chunk.messages.push(message);
+                    at = end;
+                }
+                Found::Incomplete { missing } if offset + (bytes.len() + missing) as u64 <= self.len => {
+                    if !chunk.messages.is_empty() {
+                        break;
+                    }
+                    // A message that is larger than what is read at a time.
+                    bytes = self.bytes(offset, bytes.len() + missing)?;
+                }
+                Found::Incomplete { .. } | Found::Damage => {
+                    if chunk.messages.is_empty() {
+                        chunk.damaged = true;
+                        at = self.behind_damage(offset)?;
+                    }
+                    break;
+                }
+            }
+        }
+        chunk.end = offset + at as u64;
+        if chunk.end >= self.len && self.last.is_none() {
+            self.last = chunk.messages.last().map(|message| message.sequence);
+        }
+        Ok(chunk)
+    }
+
+    /// How far it is from `offset` to the next whole record, or to the end.
+    fn behind_damage(&mut self, offset: u64) -> io::Result<usize> {
+        let rest = self.bytes(offset, usize::MAX)?;
+        Ok(record::find(&rest, 1).unwrap_or(rest.len()))
+    }
+
+    /// Every message that can be read.
+    pub(super) fn read_all(&mut self) -> io::Result<Vec<EncodedMessage>> {
+        let mut messages = Vec::new();
+        let mut offset = 0;
+        while offset < self.len {
+            let chunk = self.read(offset)?;
+            offset = chunk.end;
+            messages.extend(chunk.messages);
+        }
+        Ok(messages)
+    }
+
+    /// Puts `messages` in the place of all that the file holds.
+    pub(super) fn replace(&mut self, messages: &[EncodedMessage]) -> io::Result<()> {
+        let mut copy = Self::at(self.path.with_extension("new"), self.first, 0);
+        copy.file = Some(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&copy.path)?);
+        copy.append(messages)?;
+        copy.sync()?;
+        fs::rename(&copy.path, &self.path)?;
+        (self.file, self.len, self.last) = (copy.file, copy.len, copy.last);
+        self.thinned += 1;
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.file()?.sync_data()
+    }
+
+    pub(super) fn delete(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// At most `max` bytes from `offset` on.
+    fn bytes(&mut self, offset: u64, max: usize) -> io::Result<Bytes> {
+        let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; there.min(max)];
+        let mut filled = 0;
+        let file = self.file()?;
+        // A file that was cut meanwhile ends early.
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled < bytes.len() {
+            bytes.truncate(filled);
+            self.len = offset + filled as u64;
+        }
+        Ok(bytes.into())
+    }
+
+    fn file(&mut self) -> io::Result<&File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(File::open(&self.path)?)),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! All that is on disk: the log that this start of the collector writes, and those that earlier ones left.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::{fs, io};
+
+use uuid::Uuid;
+
+use super::log::Log;
+use super::{Loss, SpoolSettings, SpoolStatus};
+use crate::batch::EncodedMessage;
+use crate::events;
+use crate::outbox::OnFull;
+
+/// The share of the spool that a file may take: what is given up at a time when it is full.
+const SEGMENT_SHARE: u64 = 32;
+/// A file below this is kept for more, though everything in it is acknowledged.
+const SMALL_SEGMENT_BYTES: u64 = 1 << 20;
+/// Logs of earlier starts that are looked after at a time: each keeps a file open.
+const MAX_LEFT: usize = 256;
+
+/// Messages of one instance that come next, and what turned out to be lost.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Stretch {
+    pub(crate) instance_id: Uuid,
+    /// The highest number that the destination acknowledged.
+    pub(crate) acknowledged: u64,
+    pub(crate) messages: Vec<EncodedMessage>,
+    pub(crate) losses: Vec<Loss>,
+}
+
+/// Whose messages are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Those of this start of the collector.
+    Live,
+    /// Those that earlier ones left.
+    Left,
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    settings: SpoolSettings,
+    live_id: Uuid,
+    /// Made with the first message.
+    live: Option<Log>,
+    /// The one that is being read first.
+    left: VecDeque<Log>,
+    looked_for_left: bool,
+    /// What was given up and nobody was told of.
+    losses: Vec<Loss>,
+}
+
+impl Store {
+    /// What is in the directory of `settings`; `live_id` is the instance that will append.
+    pub(super) fn new(settings: SpoolSettings, live_id: Uuid) -> Self {
+        Self { settings, live_id, live: None, left: VecDeque::new(), looked_for_left: false, losses: Vec::new() }
+    }
+
+    /// Appends messages of this instance, all or none, and makes room for them. What had to be given up for that.
+    pub(super) fn append(&mut self, messages: &[EncodedMessage]) -> io::Result<Vec<Loss>> {
+        let segment_bytes = self.settings.max_bytes / SEGMENT_SHARE;
+        self.look_for_left();
+        self.make_room()?;
+        let live = match &mut self.live {
+            Some(live) => live,
+            none => {
+                fs::create_dir_all(&self.settings.directory)?;
+                none.insert(Log::create(&self.settings.directory, self.live_id)?)
+            }
+        };
+        if !live.is_in_place() {
+            events::spool_removed(&self.settings.directory);
+            live.restore()?;
+        }
+        live.append(messages, segment_bytes)?;
+        if messages.iter().any(|message| message.is_gap_record) {
+            self.carry_out();
+        }
+        Ok(std::mem::take(&mut self.losses))
+    }
+
+    /// Lets go of the least valuable until what is kept fits.
+    fn make_room(&mut self) -> io::Result<()> {
+        while self.bytes() > self.settings.max_bytes {
+            if self.try_each(|log, _| log.release_oldest().map(|released| released.then_some(())))?.is_some() {
+                continue;
+            }
+            let thinned = match self.settings.on_full {
+                OnFull::Decimate => self.try_each(Log::thin)?,
+                OnFull::DropOldest => None,
+            };
+            let given_up = match thinned {
+                Some(losses) => Some(losses),
+                None => self.try_each(Log::give_up_oldest)?,
+            };
+            // All the rest is on its way or being written.
+            let Some(losses) = given_up else { break };
+            self.losses.extend(losses);
+        }
+        Ok(())
+    }
+
+    /// Takes back losses that nobody heard of.
+    pub(super) fn keep_untold(&mut self, losses: Vec<Loss>) {
+        self.losses.extend(losses);
+    }
+
+    /// The next messages, if there are any.
+    pub(super) fn read(&mut self, of: Of) -> io::Result<Option<Stretch>> {
+        match of {
+            Of::Live => Ok(self.live.as_mut().and_then(|live| read(live, true))),
+            Of::Left => {
+                self.look_for_left();
+                for log in &mut self.left {
+                    if let Some(stretch) = read(log, false) {
+                        return Ok(Some(stretch));
+                    }
+                    // A log that was delivered to its end before this start will hear of no acknowledgement.
+                    log.acknowledge(log.acknowledged)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Notes that the destination has all messages of an instance up to `sequence`, and deletes what is free by that.
+    pub(super) fn acknowledge(&mut self, instance_id: Uuid, sequence: u64) -> io::Result<()> {
+        if let Some(log) = self.log(instance_id) {
+            log.acknowledge(sequence)?;
+        }
+        self.release()
+    }
+
+    /// Deletes what was acknowledged and need not be retained longer.
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        let retain = self.settings.retain;
+        if let Some(live) = &mut self.live {
+            live.release(retain, SMALL_SEGMENT_BYTES)?;
+        }
+        for log in &mut self.left {
+            log.release(retain, 0)?;
+        }
+        while let Some(log) = self.left.pop_front_if(|log| log.is_finished()) {
+            events::spool_delivered(log.instance_id);
+            log.delete()?;
+        }
+        Ok(())
+    }
+
+    /// Goes back to what comes after `newest`, and in the logs of other starts to their beginning. The lowest number of the
+    /// instance that is still there, if there is anything.
+    pub(super) fn rewind(&mut self, instance_id: Uuid, newest: u64) -> io::Result<Option<u64>> {
+        for log in self.left.iter_mut().filter(|log| log.instance_id != instance_id) {
+            log.rewind(0)?;
+        }
+        self.log(instance_id).map_or(Ok(None), |log| log.rewind(newest))
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.live.as_mut().map_or(Ok(()), Log::sync)
+    }
+
+    pub(super) fn status(&self) -> SpoolStatus {
+        SpoolStatus { bytes: self.bytes(), left: self.left.len(), waiting: 0 }
+    }
+
+    /// Finds, once, what earlier starts left. Another collector's log that is in use is not ours.
+    fn look_for_left(&mut self) {
+        if std::mem::replace(&mut self.looked_for_left, true) {
+            return;
+        }
+        let Ok(entries) = fs::read_dir(&self.settings.directory) else { return };
+        let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        found.sort_by_cached_key(|path| modified(path));
+        for directory in found.iter().take(MAX_LEFT) {
+            match Log::adopt(directory) {
+                Ok(Some(log)) if log.is_finished() => drop(log.delete()),
+                Ok(Some(log)) => self.left.push_back(log),
+                Ok(None) => {}
+                Err(error) => events::spool_not_adopted(directory, &error),
+            }
+        }
+        if !self.left.is_empty() {
+            events::spool_adopted(self.left.len(), self.bytes());
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.left.iter().chain(&self.live).map(Log::bytes).sum()
+    }
+
+    fn log(&mut self, instance_id: Uuid) -> Option<&mut Log> {
+        self.live.iter_mut().chain(&mut self.left).find(|log| log.instance_id == instance_id)
+    }
+
+    fn logs(&mut self) -> impl Iterator<Item = (&mut Log, bool)> {
+        let left = self.left.iter_mut().map(|log| (log, false));
+        left.chain(self.live.as_mut().map(|log| (log, true)))
+    }
+
+    /// The first result of `action`, which is told whether a log is live; the oldest log is asked first.
+    fn try_each<T>(
+        &mut self,
+        mut action: impl FnMut(&mut Log, bool) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        self.logs().find_map(|(log, is_live)| action(log, is_live).transpose()).transpose()
+    }
+
+    fn carry_out(&mut self) {
+        for (log, is_live) in self.logs() {
+            if let Err(error) = log.carry_out(is_live) {
+                events::spool_not_tidied(&error);
+            }
+        }
+    }
+}
+
+fn read(log: &mut Log, is_live: bool) -> Option<Stretch> {
+    let (messages, loss) = match log.read() {
+        Some(found) => found,
+        // Behind the newest message of a log that grows no more there may be half a record: nobody was promised that one.
+        None => (Vec::new(), Some(log.damage_at_end().filter(|_| is_live)?)),
+    };
+    let (instance_id, acknowledged) = (log.instance_id, log.acknowledged);
+    Some(Stretch { instance_id, acknowledged, messages, losses: loss.into_iter().collect() })
+}
+
+fn modified(path: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::models::GapReason;
+use crate::spool::SyncPolicy;
+
+const MESSAGE_BYTES: usize = 100;
+
+/// A spool's directory and the store of one start of the collector.
+struct Host {
+    directory: TempDir,
+    settings: SpoolSettings,
+    starts: u128,
+    store: Store,
+    /// The highest number of this start.
+    appended: u64,
+}
+
+impl Host {
+    fn new(max_bytes: u64, on_full: OnFull) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = SpoolSettings {
+            directory: directory.path().join("spool"),
+            max_bytes,
+            sync: SyncPolicy::Never,
+            retain: Duration::ZERO,
+            on_full,
+        };
+        let store = Store::new(settings.clone(), Uuid::from_u128(1));
+        Self { directory, settings, starts: 1, store, appended: 0 }
+    }
+
+    fn retaining(self, retain: Duration) -> Self {
+        let settings = SpoolSettings { retain, ..self.settings };
+        Self { store: Store::new(settings.clone(), Uuid::from_u128(1)), settings, ..self }
+    }
+
+    /// Ends this start, as a crash would, and begins the next.
+    fn restart(&mut self) {
+        self.starts += 1;
+        self.appended = 0;
+        // The locks go with the store.
+        self.store = Store::new(self.settings.clone(), self.live());
+        self.store.look_for_left();
+    }
+
+    fn live(&self) -> Uuid {
+        Uuid::from_u128(self.starts)
+    }
+
+    fn append(&mut self, count: u64) -> Vec<Loss> {
+        let messages: Vec<_> = (1..=count).map(|offset| message(self.appended + offset)).collect();
+        self.appended += count;
+        self.store.append(&messages).unwrap()
+    }
+
+    /// Reads all that waits, acknowledging it.
+    fn drain(&mut self, of: Of) -> (Vec<(Uuid, u64)>, Vec<Loss>) {
+        let (mut numbers, mut losses) = (Vec::new(), Vec::new());
+        while let Some(stretch) = self.store.read(of).unwrap() {
+            losses.extend(stretch.losses);
+            numbers.extend(stretch.messages.iter().map(|message| (stretch.instance_id, message.sequence)));
+            if let Some(last) = stretch.messages.last() {
+                self.store.acknowledge(stretch.instance_id, last.sequence).unwrap();
+            }
+        }
+        (numbers, losses)
+    }
+
+    fn sequences(&mut self, of: Of) -> Vec<u64> {
+        self.drain(of).0.into_iter().map(|(_, sequence)| sequence).collect()
+    }
+
+    /// The segments of this start, in order.
+    fn segments(&self) -> Vec<PathBuf> {
+        let directory = self.settings.directory.join(self.live().to_string());
+        let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some());
+        paths.sort();
+        paths
+    }
+}
+
+fn message(sequence: u64) -> EncodedMessage {
+    EncodedMessage { sequence, json: vec![b'm'; MESSAGE_BYTES].into(), is_gap_record: false }
+}
+
+fn damage(path: &Path, offset: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[!byte[0]], offset).unwrap();
+}
+
+fn numbers(losses: &[Loss]) -> Vec<u64> {
+    losses.iter().flat_map(|loss| loss.numbers.clone()).flatten().collect()
+}
+
+const LARGE: u64 = 1 << 30;
+
+#[test]
+fn messages_come_back_in_order_and_once() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    assert_eq!(host.append(3), []);
+    assert_eq!(host.sequences(Of::Live), [1, 2, 3]);
+    host.append(2);
+    assert_eq!(host.sequences(Of::Live), [4, 5]);
+    assert_eq!(host.store.read(Of::Live).unwrap(), None);
+}
+
+#[test]
+fn the_next_start_gets_what_was_not_acknowledged_and_clears_up() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(5);
+    let first = host.store.read(Of::Live).unwrap().unwrap();
+    assert_eq!(first.messages.len(), 5);
+    host.store.acknowledge(first.instance_id, 2).unwrap();
+    host.restart();
+    host.append(1);
+    assert_eq!(host.drain(Of::Left).0, [3, 4, 5].map(|sequence| (Uuid::from_u128(1), sequence)));
+    assert!(!host.settings.directory.join(Uuid::from_u128(1).to_string()).exists());
+    assert_eq!(host.sequences(Of::Live), [1]);
+}
+
+#[test]
+fn several_starts_are_delivered_in_their_order() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    for _ in 0..3 {
+        host.append(2);
+        host.restart();
+    }
+    let instances: Vec<_> = host.drain(Of::Left).0.into_iter().map(|(id, sequence)| (id.as_u128(), sequence)).collect();
+    assert_eq!(instances, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
+}
+
+#[test]
+fn a_log_that_is_in_use_is_left_alone() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(2);
+    let mut other = Store::new(host.settings.clone(), Uuid::from_u128(99));
+    assert_eq!(other.read(Of::Left).unwrap(), None);
+    assert_eq!(host.sequences(Of::Live), [1, 2]);
+}
+
+#[test]
+fn a_torn_tail_is_cut() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(3);
+    let path = host.segments().remove(0);
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 10).unwrap();
+    host.restart();
+    let (delivered, losses) = host.drain(Of::Left);
+    assert_eq!(delivered.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(losses, []);
+}
+
+#[test]
+fn flipped_bits_cost_what_they_hit_and_no_more() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(10);
+    let record = fs::metadata(host.segments().remove(0)).unwrap().len() / 10;
+    for hit in [3, 4, 7] {
+        damage(&host.segments()[0], hit * record + record / 2);
+    }
+    host.restart();
+    let (delivered, losses) = host.drain(Of::Left);
+    assert_eq!(delivered.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1, 2, 3, 6, 7, 9, 10]);
+    assert_eq!(numbers(&losses), [4, 5, 8]);
+    assert!(losses.iter().all(|loss| loss.reason == GapReason::SpoolDamaged && loss.instance_id == Uuid::from_u128(1)));
+}
+
+#[test]
+fn damage_at_the_end_of_a_log_that_is_written_is_named() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(2);
+    damage(&host.segments()[0], fs::metadata(&host.segments()[0]).unwrap().len() - 1);
+    let (delivered, losses) = host.drain(Of::Live);
+    assert_eq!((delivered.len(), numbers(&losses)), (1, vec![2]));
+    host.append(1);
+    assert_eq!(host.sequences(Of::Live), [3]);
+}
+
+#[test]
+fn a_folder_that_is_removed_costs_nothing_while_the_process_runs() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(2);
+    fs::remove_dir_all(&host.settings.directory).unwrap();
+    host.append(2);
+    assert_eq!(host.sequences(Of::Live), [1, 2, 3, 4]);
+    host.append(1);
+    host.restart();
+    assert_eq!(host.sequences(Of::Left), [5]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error_and_later_is_none() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    fs::write(&host.settings.directory, "in the way").unwrap();
+    assert!(host.store.append(&[message(1)]).is_err());
+    fs::remove_file(&host.settings.directory).unwrap();
+    host.append(1);
+    assert_eq!(host.sequences(Of::Live), [1]);
+    assert!(host.directory.path().exists());
+}
+
+#[test]
+fn what_was_acknowledged_is_kept_as_long_as_it_is_retained() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest).retaining(Duration::from_secs(3600));
+    host.append(4);
+    assert_eq!(host.sequences(Of::Live), [1, 2, 3, 4]);
+    assert_eq!(host.store.rewind(host.live(), 2).unwrap(), Some(3));
+    assert_eq!(host.sequences(Of::Live), [3, 4]);
+    assert_eq!(host.store.rewind(host.live(), 0).unwrap(), Some(1));
+    assert_eq!(host.sequences(Of::Live), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_on_its_way() {
+    let mut host = Host::new(64 << 10, OnFull::DropOldest);
+    host.append(1);
+    assert_eq!(host.store.read(Of::Live).unwrap().unwrap().messages.len(), 1);
+    let mut lost = Vec::new();
+    for _ in 0..100 {
+        lost.extend(host.append(20));
+    }
+    assert!(host.store.status().bytes <= (64 << 10) + 4096, "{:?}", host.store.status());
+    let lost = numbers(&lost);
+    assert!(!lost.contains(&1));
+    let delivered = host.sequences(Of::Live);
+    assert_eq!(*delivered.last().unwrap(), 2001);
+    let accounted: BTreeSet<u64> = lost.iter().chain(&delivered).copied().chain([1]).collect();
+    assert_eq!(accounted, (1..=2001).collect());
+}
+
+#[test]
+fn files_that_are_given_up_stay_until_a_gap_record_is_on_disk() {
+    let mut host = Host::new(64 << 10, OnFull::DropOldest);
+    let mut lost = Vec::new();
+    while lost.is_empty() {
+        lost = host.append(20);
+    }
+    let before = host.segments().len();
+    host.appended += 1;
+    host.store.append(&[EncodedMessage { is_gap_record: true, ..message(host.appended) }]).unwrap();
+    assert_eq!(host.segments().len(), before - 1);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(u64),
+    Tell,
+    Read,
+    Acknowledge,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (1_u64..40).prop_map(Step::Append),
+        3 => Just(Step::Tell),
+        4 => Just(Step::Read),
+        3 => Just(Step::Acknowledge),
+        1 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever the order of writes, reads, acknowledgements and crashes, and however small the spool: each number is read,
+    /// in order, or named as lost; what was acknowledged is not read again.
+    #[test]
+    fn every_number_is_read_or_named(
+        steps in proptest::collection::vec(step(), 1..80),
+        on_full in prop_oneof![Just(OnFull::DropOldest), Just(OnFull::Decimate)],
+        max_bytes in prop_oneof![Just(32_u64 << 10), Just(LARGE)],
+    ) {
+        let mut host = Host::new(max_bytes, on_full);
+        let mut accounted = BTreeSet::new();
+        let mut all = BTreeSet::new();
+        let mut on_its_way: Option<Stretch> = None;
+        let note = |accounted: &mut BTreeSet<(Uuid, u64)>, losses: &[Loss]| {
+            for loss in losses {
+                accounted.extend(loss.numbers.clone().into_iter().flatten().map(|number| (loss.instance_id, number)));
+            }
+        };
+        for step in steps {
+            match step {
+                Step::Append(count) => {
+                    let losses = host.append(count);
+                    note(&mut accounted, &losses);
+                    all.extend((host.appended - count + 1..=host.appended).map(|number| (host.live(), number)));
+                }
+                Step::Tell => {
+                    host.appended += 1;
+                    let told = EncodedMessage { is_gap_record: true, ..message(host.appended) };
+                    note(&mut accounted, &host.store.append(&[told]).unwrap());
+                    all.insert((host.live(), host.appended));
+                }
+                Step::Read if on_its_way.is_none() => {
+                    on_its_way = host.store.read(Of::Live).unwrap();
+                    if on_its_way.is_none() {
+                        on_its_way = host.store.read(Of::Left).unwrap();
+                    }
+                }
+                Step::Acknowledge => if let Some(stretch) = on_its_way.take() {
+                    prop_assert_eq!(&stretch.losses, &[]);
+                    for message in &stretch.messages {
+                        prop_assert!(message.sequence > stretch.acknowledged);
+                        accounted.insert((stretch.instance_id, message.sequence));
+                    }
+                    host.store.acknowledge(stretch.instance_id, stretch.messages.last().unwrap().sequence).unwrap();
+                },
+                Step::Read => {}
+                Step::Restart => {
+                    on_its_way = None;
+                    host.restart();
+                }
+            }
+        }
+        if let Some(stretch) = on_its_way {
+            accounted.extend(stretch.messages.iter().map(|message| (stretch.instance_id, message.sequence)));
+            host.store.acknowledge(stretch.instance_id, stretch.messages.last().unwrap().sequence).unwrap();
+        }
+        for of in [Of::Live, Of::Left] {
+            let (numbers, losses) = host.drain(of);
+            prop_assert!(numbers.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 < pair[1].1));
+            prop_assert_eq!(losses, []);
+            accounted.extend(numbers);
+        }
+        prop_assert_eq!(all.difference(&accounted).collect::<Vec<_>>(), Vec::<&(Uuid, u64)>::new());
+    }
+}

@@ -1,0 +1,155 @@
+//! The thread that does everything with files, so that a disk that hangs holds up nothing else.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::store::{Of, Store, Stretch};
+use super::{Loss, SpoolSettings, SpoolStatus, SyncPolicy};
+use crate::batch::EncodedMessage;
+use crate::events;
+
+/// How often the thread looks, unasked, what need not be retained any longer.
+const RELEASE_PERIOD: Duration = Duration::from_secs(10);
+
+enum Command {
+    Append(Vec<EncodedMessage>, oneshot::Sender<io::Result<Vec<Loss>>>),
+    Read(Of, oneshot::Sender<io::Result<Option<Stretch>>>),
+    Acknowledge(Uuid, u64),
+    Rewind(Uuid, u64, oneshot::Sender<io::Result<Option<u64>>>),
+    Close(oneshot::Sender<io::Result<()>>),
+}
+
+/// Asks the thread. A clone asks the same one; it ends with the last of them.
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    commands: Sender<Command>,
+    status: Arc<Mutex<SpoolStatus>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub(super) fn start(settings: SpoolSettings, live_id: Uuid) -> io::Result<Self> {
+        let (commands, received) = mpsc::channel();
+        let status = Arc::new(Mutex::default());
+        let disk = Disk {
+            sync: settings.sync,
+            store: Store::new(settings, live_id),
+            unsynced_since: None,
+            status: Arc::clone(&status),
+        };
+        thread::Builder::new().name("spool".to_owned()).spawn(move || disk.run(&received))?;
+        Ok(Self { commands, status })
+    }
+
+    pub(super) async fn append(&self, messages: Vec<EncodedMessage>) -> io::Result<Vec<Loss>> {
+        self.ask(|reply| Command::Append(messages, reply)).await
+    }
+
+    pub(super) async fn read(&self, of: Of) -> io::Result<Option<Stretch>> {
+        self.ask(|reply| Command::Read(of, reply)).await
+    }
+
+    pub(super) fn acknowledge(&self, instance_id: Uuid, sequence: u64) {
+        // Without the thread there is nothing left to note it for.
+        let _ = self.commands.send(Command::Acknowledge(instance_id, sequence));
+    }
+
+    pub(super) async fn rewind(&self, instance_id: Uuid, newest: u64) -> io::Result<Option<u64>> {
+        self.ask(|reply| Command::Rewind(instance_id, newest, reply)).await
+    }
+
+    /// Syncs what is not yet, after all that was asked before.
+    pub(super) async fn close(&self) -> io::Result<()> {
+        self.ask(Command::Close).await
+    }
+
+    pub(super) fn status(&self) -> SpoolStatus {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Command) -> io::Result<T> {
+        let gone = || io::Error::other("the thread of the spool has ended");
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// What the thread works with.
+struct Disk {
+    store: Store,
+    sync: SyncPolicy,
+    unsynced_since: Option<Instant>,
+    status: Arc<Mutex<SpoolStatus>>,
+}
+
+impl Disk {
+    fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            let wait = self.until_sync().map_or(RELEASE_PERIOD, |until| until.min(RELEASE_PERIOD));
+            match commands.recv_timeout(wait) {
+                Ok(command) => self.carry_out(command),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.store.release() {
+                        events::spool_not_tidied(&error);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.until_sync().is_some_and(|until| until.is_zero()) {
+                self.sync_or_say();
+            }
+            *self.status.lock().unwrap_or_else(PoisonError::into_inner) = self.store.status();
+        }
+    }
+
+    /// A caller that has gone away needs no answer.
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Append(messages, reply) => {
+                if let Err(Ok(losses)) = reply.send(self.append(&messages)) {
+                    self.store.keep_untold(losses);
+                }
+            }
+            Command::Read(of, reply) => drop(reply.send(self.store.read(of))),
+            Command::Acknowledge(instance_id, sequence) => {
+                if let Err(error) = self.store.acknowledge(instance_id, sequence) {
+                    events::spool_not_tidied(&error);
+                }
+            }
+            Command::Rewind(instance_id, newest, reply) => drop(reply.send(self.store.rewind(instance_id, newest))),
+            Command::Close(reply) => drop(reply.send(self.sync_now())),
+        }
+    }
+
+    fn append(&mut self, messages: &[EncodedMessage]) -> io::Result<Vec<Loss>> {
+        let losses = self.store.append(messages)?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.sync == SyncPolicy::Always {
+            self.sync_or_say();
+        }
+        Ok(losses)
+    }
+
+    fn sync_or_say(&mut self) {
+        if let Err(error) = self.sync_now() {
+            events::spool_not_synced(&error);
+        }
+    }
+
+    fn sync_now(&mut self) -> io::Result<()> {
+        if self.unsynced_since.take().is_some() && self.sync != SyncPolicy::Never { self.store.sync() } else { Ok(()) }
+    }
+
+    fn until_sync(&self) -> Option<Duration> {
+        match (self.sync, self.unsynced_since) {
+            (SyncPolicy::Within(bound), Some(since)) => Some(bound.saturating_sub(since.elapsed())),
+            _ => None,
+        }
+    }
+}
