@@ -192,6 +192,14 @@ async fn a_cluster_is_entered_by_any_node_and_the_slot_is_followed() {
 }
 
 #[tokio::test]
+async fn a_node_of_a_cluster_taken_for_a_server_by_itself_says_so() {
+    let cluster = Cluster::start(false).await;
+    let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();
+    let line = rejection(&patient_queue(cluster.nodes[(owner + 1) % 3].url())).await;
+    assert!(line.contains("MOVED") && line.ends_with("whose URL begins with redis+cluster://"), "{line}");
+}
+
+#[tokio::test]
 async fn a_cluster_costs_connections_to_one_node_alone() {
     let cluster = Cluster::start(false).await;
     let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();

@@ -25,6 +25,7 @@ use self::failure::Failure;
 pub use self::keys::shard_key;
 pub use self::settings::{DeliveryMode, QueueMode, RedisSettings};
 pub use self::tls::TlsFiles;
+use self::url::Topology;
 pub use self::url::{InvalidRedisUrl, RedisUrl};
 use super::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};
 use crate::batch::Batch;
@@ -57,6 +58,8 @@ pub struct RedisQueue {
     commands: Commands,
     high_water: Option<u64>,
     wait_replicas: u32,
+    /// Whether the node is looked up anew when the key moves.
+    follows_slots: bool,
     connect_timeout: Duration,
     pool: Pool<Connector>,
     /// The connection that publishes, while it does not.
@@ -84,6 +87,7 @@ impl RedisQueue {
         };
         let destination = format!("{url} {kind} {}", settings.key);
         let commands = Commands::new(settings);
+        let follows_slots = matches!(url.topology, Topology::Cluster);
         let connector = Connector::new(
             url,
             settings.tls.clone(),
@@ -97,6 +101,7 @@ impl RedisQueue {
             commands,
             high_water: (settings.high_water > 0).then_some(settings.high_water),
             wait_replicas: settings.wait_replicas,
+            follows_slots,
             connect_timeout: settings.connect_timeout,
             pool: pool.map_err(|error| TelemetryError::setting("TELEMETRY_REDIS__URL", error.to_string()))?,
             kept: Mutex::default(),
@@ -117,6 +122,7 @@ impl RedisQueue {
                 self.keep(link);
                 return Ok(outcome);
             }
+            Err(error) if !self.follows_slots && error.code() == Some("MOVED") => Failure::needs_cluster(error),
             Err(error) => Failure::of_push(error, self.commands.permissions()),
         };
         self.discard(link);

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisResult,
@@ -146,28 +148,38 @@ impl managed::Manager for Connector {
     type Type = Link;
     type Error = Failure;
 
-    /// Tries the entrances in turn. Each has an even share of the time, so that one that hangs does not cost it all.
+    /// Tries the entrances in turn, and the next one as well when one takes longer than its share of the time: what
+    /// hangs does not hide the others, and what is only slow is not given up. Whoever waits for the pool bounds the time.
     async fn create(&self) -> Result<Link, Failure> {
         let count = self.entrances.len();
         let share = self.connect_timeout / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let first = self.entrance.load(Ordering::Relaxed);
-        let mut worst: Option<Failure> = None;
-        for index in (first..first + count).map(|index| index % count) {
-            let failure = match timeout(share, self.connect_by(&self.entrances[index])).await {
-                Ok(Ok(link)) => {
+        let mut untried = (first..first + count).map(|index| index % count);
+        let mut attempts = FuturesUnordered::new();
+        let mut told: Option<Failure> = None;
+        loop {
+            let next = untried.next();
+            if let Some(index) = next {
+                attempts.push(async move { (index, self.connect_by(&self.entrances[index]).await) });
+            }
+            let ended = match next {
+                Some(_) => timeout(share, attempts.next()).await.ok(),
+                None => Some(attempts.next().await),
+            };
+            match ended {
+                Some(Some((index, Ok(link)))) => {
                     self.entrance.store(index, Ordering::Relaxed);
                     return Ok(link);
                 }
-                Ok(Err(failure)) => failure.before_any_push(),
-                Err(_) => Failure::no_connection(share),
-            };
-            // What a server said tells more than that another one is not there.
-            worst = Some(match worst {
-                Some(worst) if !worst.is_unreachable() => worst,
-                _ => failure,
-            });
+                // What a server said tells more than that another one is not there.
+                Some(Some((_, Err(failure)))) => match &told {
+                    Some(told) if !told.is_unreachable() => {}
+                    _ => told = Some(failure.before_any_push()),
+                },
+                Some(None) => return Err(told.unwrap_or_else(|| Failure::no_connection(self.connect_timeout))),
+                None => {}
+            }
         }
-        Err(worst.unwrap_or_else(|| Failure::no_connection(share)))
     }
 
     async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<Failure> {

@@ -69,6 +69,10 @@ struct NotEnoughReplicas {
 }
 
 #[derive(Debug, Error)]
+#[error("{0}; the server belongs to a Cluster, whose URL begins with redis+cluster://")]
+struct NeedsCluster(Cause);
+
+#[derive(Debug, Error)]
 #[error("{refusal}; this user needs the permissions {needed}")]
 struct NotPermitted {
     refusal: Cause,
@@ -119,6 +123,11 @@ impl Failure {
             kind => kind,
         };
         Self { kind, ..self }
+    }
+
+    /// A server that turned out to belong to a Cluster, and does not hold the key.
+    pub(super) fn needs_cluster(error: RedisError) -> Self {
+        Self { kind: PublishingErrorKind::Rejected, cause: NeedsCluster(Self::from(error).cause).into() }
     }
 
     /// The error of a push that needs the permissions `needed`.
