@@ -17,7 +17,7 @@ use fault::ledger;
 use fault::table::Table;
 
 /// Cases that run at the same time. They wait most of the time, so that there may be many more of them than processors.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 12;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

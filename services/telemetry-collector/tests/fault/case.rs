@@ -24,6 +24,11 @@ const VARS: &[(&str, &str)] = &[
     ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
     ("TELEMETRY_LOG__FILTER", "info,telemetry_collector::events=debug"),
     ("TELEMETRY_SHUTDOWN__GRACE", "30s"),
+    ("TELEMETRY_REDIS__CONNECT_TIMEOUT", "1s"),
+    ("TELEMETRY_REDIS__RESPONSE_TIMEOUT", "1s"),
+    ("TELEMETRY_RETRY__INITIAL", "50ms"),
+    ("TELEMETRY_RETRY__MAX", "500ms"),
+    ("TELEMETRY_RETRY__REJECTED", "500ms"),
 ];
 
 /// A case under way.
@@ -46,6 +51,12 @@ impl Case {
         case
     }
 
+    /// From now on no message may be in the list twice.
+    pub fn exactly_once(&mut self) -> &mut Self {
+        self.copies = Copies::One;
+        self.set("TELEMETRY_REDIS__DELIVERY", "exactly_once")
+    }
+
     /// Sets a variable of the collectors that are started from now on.
     pub fn set(&mut self, name: &str, value: impl ToString) -> &mut Self {
         self.vars.insert(name.to_owned(), value.to_string());
@@ -53,8 +64,13 @@ impl Case {
     }
 
     pub async fn start(&self) -> Collector {
+        self.start_through(&[]).await
+    }
+
+    /// Starts a collector by a command that runs it.
+    pub async fn start_through(&self, command: &[&str]) -> Collector {
         let vars: Vec<_> = self.vars.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Collector::start(&vars).await
+        Collector::start_through(command, &vars).await
     }
 
     /// Counts a fault for the table.
@@ -86,20 +102,33 @@ impl Case {
         log
     }
 
+    /// Ends a collector by SIGKILL; gives its instance and the last number that it gave a sample.
+    pub async fn kill(&mut self, mut collector: Collector) -> (String, u64) {
+        collector.signal("KILL");
+        collector.ended().await;
+        let log = collector.log();
+        (started(&log), last_sampled(&log))
+    }
+
+    /// Holds `instance` to every number up to `highest`.
+    pub fn expect(&mut self, instance: &str, highest: u64) {
+        self.sampled.insert(instance.to_owned(), highest);
+    }
+
     /// Remembers which numbers a collector gave, as its log tells.
     fn note(&mut self, log: &str) {
-        let instance = started(log).unwrap_or_else(|| panic!("no start in the log:\n{log}"));
-        self.sampled.insert(instance, last_sampled(log));
+        self.expect(&started(log), last_sampled(log));
+    }
+
+    /// Waits until nothing that is expected is missing in `server`'s list.
+    pub async fn complete(&self, server: &RedisServer) {
+        eventually("nothing is missing in the list", async || self.ledger(&list(server).await).is_complete()).await;
     }
 
     /// The check, on all messages of the list, the oldest first.
     pub fn check(self, messages: &[TelemetryMessage]) -> Row {
-        let mut ledger = Ledger::read(messages);
-        for (instance, highest) in &self.sampled {
-            ledger.expect(instance, *highest);
-        }
         assert!(!self.sampled.is_empty(), "no collector was followed to its end");
-        ledger.forgive(&self.forgotten);
+        let ledger = self.ledger(messages);
         let faults = ledger.faults(self.copies);
         assert!(faults.is_empty(), "{}", faults.join("\n"));
         let faults = self
@@ -111,6 +140,15 @@ impl Case {
             })
             .collect::<Vec<_>>();
         Row { faults: faults.join(", "), totals: ledger.totals(), notes: Vec::new() }
+    }
+
+    fn ledger(&self, messages: &[TelemetryMessage]) -> Ledger {
+        let mut ledger = Ledger::read(messages);
+        for (instance, highest) in &self.sampled {
+            ledger.expect(instance, *highest);
+        }
+        ledger.forgive(&self.forgotten);
+        ledger
     }
 }
 
@@ -152,8 +190,9 @@ pub async fn outage(collector: &Collector, begin: impl Future<Output = ()>, end:
 }
 
 /// Which instance a log is of.
-pub fn started(log: &str) -> Option<String> {
-    Some(last(log, "collector started")?["instance_id"].as_str()?.to_owned())
+fn started(log: &str) -> String {
+    let line = last(log, "collector started").unwrap_or_else(|| panic!("no start in the log:\n{log}"));
+    line["instance_id"].as_str().unwrap().to_owned()
 }
 
 /// The last number that a sample was given; 0 before the first.

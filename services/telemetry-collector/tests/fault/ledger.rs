@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use telemetry_proto::v1::TelemetryMessage;
 use telemetry_proto::v1::telemetry_message::Payload;
+use telemetry_proto::v1::{GapReason, TelemetryMessage};
 
 /// How often a message may be in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ struct Account {
     arrived: Vec<u64>,
     seen: BTreeSet<u64>,
     named: BTreeSet<u64>,
+    /// Those of them that are named because the spool was damaged. Whether they were delivered before, it cannot tell.
+    damaged: BTreeSet<u64>,
     forgotten: BTreeSet<u64>,
     duplicates: usize,
 }
@@ -50,8 +52,13 @@ impl Ledger {
             ledger.account(&message.instance_id).arrive(message.sequence);
             if let Some(Payload::Gap(gap)) = &message.payload {
                 let whose = gap.instance_id.as_ref().unwrap_or(&message.instance_id);
-                let named = gap.missing.iter().flat_map(|range| range.first..=range.last);
-                ledger.account(whose).named.extend(named);
+                let account = ledger.account(whose);
+                for number in gap.missing.iter().flat_map(|range| range.first..=range.last) {
+                    account.named.insert(number);
+                    if gap.reason() == GapReason::SpoolDamaged {
+                        account.damaged.insert(number);
+                    }
+                }
             }
         }
         ledger
@@ -74,6 +81,11 @@ impl Ledger {
             account.faults(copies).map(|fault| format!("instance {instance}: {fault}")).collect::<Vec<_>>()
         };
         self.instances.iter().flat_map(faults_of).collect()
+    }
+
+    /// Whether every number is in the list or named.
+    pub fn is_complete(&self) -> bool {
+        self.instances.values().all(|account| account.vanished().next().is_none())
     }
 
     pub fn totals(&self) -> Totals {
@@ -113,7 +125,8 @@ impl Account {
         let last = self.last();
         let vanished: Vec<_> = self.vanished().collect();
         let vanished = (!vanished.is_empty()).then(|| format!("of 1 to {last} vanished: {vanished:?}"));
-        let both: Vec<_> = self.seen.intersection(&self.named).collect();
+        let both: Vec<_> =
+            self.seen.intersection(&self.named).filter(|number| !self.damaged.contains(number)).collect();
         let both = (!both.is_empty()).then(|| format!("arrived although a gap record names them: {both:?}"));
         let unordered = self.arrived.windows(2).find(|pair| pair[0] > pair[1]);
         let unordered = unordered.map(|pair| format!("{} came after {}", pair[1], pair[0]));

@@ -104,6 +104,8 @@ pub async fn soak() -> Row {
     let redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let proxy = Proxy::start(redis.port()).await;
     let mut case = Case::new(&format!("redis://{}", proxy.address()));
+    let folder = tempfile::tempdir().unwrap();
+    case.exactly_once().set("TELEMETRY_SPOOL__DIR", folder.path().display());
     let collector = case.start().await;
     arrivals(&redis, 5).await;
 

@@ -30,7 +30,12 @@ pub struct Ended {
 impl Collector {
     /// A collector that listens on a free port, with `vars` as its settings.
     pub async fn start(vars: &[(&str, &str)]) -> Self {
-        let mut process = command(vars).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_through(&[], vars).await
+    }
+
+    /// The same by `wrapper`, a command that becomes the collector that follows it, such as `["nice"]`.
+    pub async fn start_through(wrapper: &[&str], vars: &[(&str, &str)]) -> Self {
+        let mut process = command(wrapper, vars).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let copy = Arc::clone(&log);
@@ -43,7 +48,10 @@ impl Collector {
         });
         let mut address = None;
         eventually("the control API listens", async || {
-            address = address_in(&log.lock().unwrap());
+            let ended = process.try_wait().unwrap();
+            let log = log.lock().unwrap();
+            assert!(ended.is_none(), "the collector does not start: {}\n{log}", ended.unwrap());
+            address = address_in(&log);
             address.is_some()
         })
         .await;
@@ -91,7 +99,7 @@ impl Collector {
 
 /// Runs the collector with `arguments` until it ends by itself.
 pub async fn run(arguments: &[&str], vars: &[(&str, &str)]) -> Ended {
-    let mut process = command(vars).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = command(&[], vars).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let (mut out, mut err) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
     let (read_out, read_err) = tokio::join!(out.read_to_string(&mut stdout), err.read_to_string(&mut stderr));
@@ -100,9 +108,11 @@ pub async fn run(arguments: &[&str], vars: &[(&str, &str)]) -> Ended {
     Ended { code: process.wait().await.unwrap().code(), stdout, stderr }
 }
 
-fn command(vars: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-collector"));
+fn command(wrapper: &[&str], vars: &[(&str, &str)]) -> Command {
+    let mut words = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_telemetry-collector")]);
+    let mut command = Command::new(words.next().unwrap());
     command
+        .args(words)
         .env_clear()
         .env("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:0")
         .env("TELEMETRY_LOG__FORMAT", "json")

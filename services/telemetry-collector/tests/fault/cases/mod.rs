@@ -5,9 +5,12 @@ mod network;
 mod outbox;
 mod rules;
 mod server;
+mod spool;
+mod topology;
 
 use std::pin::Pin;
 
+use super::ledger::Copies;
 use super::soak;
 use super::table::Row;
 
@@ -20,16 +23,31 @@ macro_rules! cases {
     };
 }
 
+/// The network makes copies: its cases are tried in both kinds of delivery.
+macro_rules! network_cases {
+    ($($case:ident),+) => {
+        vec![$(
+            (stringify!($case), (|| Box::pin(network::$case(Copies::Any))) as Run),
+            (concat!(stringify!($case), "_exactly_once"), || Box::pin(network::$case(Copies::One))),
+        )+]
+    };
+}
+
 /// Every case, with its name.
 pub fn all() -> Vec<(&'static str, Run)> {
     let mut cases: Vec<(&'static str, Run)> = cases! {
-        network: connection_cut, reset_in_mid_pipeline, reset_before_the_answer, black_hole, silence_to_the_server,
-            silence_to_the_client, latency;
         server: down_at_start, killed_and_restarted, stopped_and_continued, memory_full_then_freed, flushed, valkey;
-        outbox: outbox_overflows;
+        outbox: outbox_overflows, outbox_decimates;
+        spool: collector_killed_ten_times, ended_in_an_outage, disk_full, spool_full, spool_removed, spool_with_flipped_bits,
+            two_collectors_one_spool;
         host: clock_stepped_back, two_collectors_one_key;
+        topology: master_killed_and_replica_promoted, replica_promoted_under_load, cluster_slot_moved, cluster_node_lost;
         rules: key_of_another_type, password_changed, trimming_forbidden;
     };
+    cases.append(&mut network_cases! {
+        connection_cut, reset_in_mid_pipeline, reset_before_the_answer, black_hole, silence_to_the_server,
+        silence_to_the_client, latency
+    });
     if soak::duration().is_some() {
         cases.push(("soak", || Box::pin(soak::soak())));
     }

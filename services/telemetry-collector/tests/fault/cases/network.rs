@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, hears, list, outage, samples};
+use crate::fault::ledger::Copies;
 use crate::fault::table::Row;
 use crate::support::collector::Collector;
 use crate::support::eventually;
@@ -17,10 +18,13 @@ struct Rig {
 }
 
 impl Rig {
-    async fn start() -> Self {
+    async fn start(copies: Copies) -> Self {
         let redis = RedisServer::start().await;
         let proxy = Proxy::start(redis.port()).await;
-        let case = Case::new(&format!("redis://{}", proxy.address()));
+        let mut case = Case::new(&format!("redis://{}", proxy.address()));
+        if copies == Copies::One {
+            case.exactly_once();
+        }
         let collector = case.start().await;
         arrivals(&redis, 5).await;
         Self { redis, proxy, collector, case }
@@ -33,8 +37,8 @@ impl Rig {
     }
 }
 
-pub async fn connection_cut() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn connection_cut(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     for _ in 0..5 {
         rig.proxy.cut();
         rig.case.fault("connection closed");
@@ -51,8 +55,8 @@ pub async fn connection_cut() -> Row {
 }
 
 /// Between two bytes of a batch that is longer than one message, so that Redis has read a part of it.
-pub async fn reset_in_mid_pipeline() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn reset_in_mid_pipeline(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     for round in 1..=5 {
         hears(&rig.collector, "messages cannot be delivered", async { rig.proxy.refuse() }).await;
         samples(&rig.collector, 5).await;
@@ -66,8 +70,8 @@ pub async fn reset_in_mid_pipeline() -> Row {
 }
 
 /// Redis has taken the batch and says so, but nobody hears it.
-pub async fn reset_before_the_answer() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn reset_before_the_answer(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     for round in 1..=5 {
         rig.proxy.reset_after(Way::ToClient, 0);
         eventually("an answer is lost", async || rig.proxy.resets() >= round).await;
@@ -77,8 +81,8 @@ pub async fn reset_before_the_answer() -> Row {
     rig.end().await
 }
 
-pub async fn black_hole() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn black_hole(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     for _ in 0..2 {
         outage(&rig.collector, async { rig.proxy.black_hole() }, async { rig.proxy.heal() }).await;
         rig.case.fault("silence both ways");
@@ -87,8 +91,8 @@ pub async fn black_hole() -> Row {
 }
 
 /// What was sent into the silence arrives after it, long after the collector has given its connection up.
-pub async fn silence_to_the_server() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn silence_to_the_server(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     for _ in 0..2 {
         outage(&rig.collector, async { rig.proxy.silence(Way::ToServer) }, async { rig.proxy.heal() }).await;
         rig.case.fault("silence to the server");
@@ -97,8 +101,8 @@ pub async fn silence_to_the_server() -> Row {
 }
 
 /// Redis takes what it is sent, and its acknowledgement is not heard.
-pub async fn silence_to_the_client() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn silence_to_the_client(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     for _ in 0..2 {
         outage(&rig.collector, async { rig.proxy.silence(Way::ToClient) }, async { rig.proxy.heal() }).await;
         rig.case.fault("silence to the client");
@@ -107,8 +111,8 @@ pub async fn silence_to_the_client() -> Row {
 }
 
 /// A slow way is no outage; only one that is slower than the time-out is.
-pub async fn latency() -> Row {
-    let mut rig = Rig::start().await;
+pub async fn latency(copies: Copies) -> Row {
+    let mut rig = Rig::start(copies).await;
     rig.proxy.delay(Duration::from_millis(150));
     rig.case.fault("latency above the interval");
     arrivals(&rig.redis, 20).await;

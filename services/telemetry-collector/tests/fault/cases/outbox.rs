@@ -7,14 +7,15 @@ use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, hears, list, samples};
 use crate::fault::table::Row;
 use crate::support::redis_server::RedisServer;
 
-/// Makes samples so large that two dozen of them are more than the smallest outbox holds.
-fn with_little_room(case: &mut Case) {
-    case.set("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB");
+/// Makes samples so large that twenty of them are a megabyte.
+pub(super) fn with_large_samples(case: &mut Case) {
     case.set("TELEMETRY_COLLECTION__LABELS", format!("ballast={}", "x".repeat(48 << 10)));
 }
 
-async fn overflow(case: &mut Case, redis: &mut RedisServer) {
-    with_little_room(case);
+/// An outage of sixty samples; the outbox has room for twenty.
+async fn overflow(case: &mut Case, redis: &RedisServer) {
+    with_large_samples(case);
+    case.set("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB");
     let collector = case.start().await;
     arrivals(redis, 5).await;
     redis.pause();
@@ -26,13 +27,33 @@ async fn overflow(case: &mut Case, redis: &mut RedisServer) {
 }
 
 pub async fn outbox_overflows() -> Row {
-    let mut redis = RedisServer::start().await;
+    let redis = RedisServer::start().await;
     let mut case = Case::new(&redis.url());
-    overflow(&mut case, &mut redis).await;
+    overflow(&mut case, &redis).await;
     let messages = list(&redis).await;
     let told = messages.iter().any(|message| {
         matches!(&message.payload, Some(Payload::Gap(gap)) if gap.reason() == GapReason::OutboxFull && gap.count >= 20)
     });
     assert!(told, "no gap record of the outbox");
+    case.check(&messages)
+}
+
+/// Some messages of the whole outage are kept, instead of all of its end.
+pub async fn outbox_decimates() -> Row {
+    let redis = RedisServer::start().await;
+    let mut case = Case::new(&redis.url());
+    case.set("TELEMETRY_OUTBOX__ON_FULL", "decimate");
+    overflow(&mut case, &redis).await;
+    let messages = list(&redis).await;
+    let named: Vec<_> = messages
+        .iter()
+        .filter_map(|message| match &message.payload {
+            Some(Payload::Gap(gap)) if gap.reason() == GapReason::Decimated => Some(&gap.missing),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let longest = named.iter().map(|range| range.count()).max().expect("no gap record of the outbox");
+    assert!(named.len() >= 5 && longest <= 10, "not evenly spread: {named:?}");
     case.check(&messages)
 }

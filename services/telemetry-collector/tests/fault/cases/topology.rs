@@ -1,0 +1,91 @@
+//! More than one server: a replica takes over, slots move, a node is lost.
+
+use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list, samples};
+use crate::fault::table::Row;
+use crate::support::cluster::Cluster;
+use crate::support::eventually;
+use crate::support::redis_server::RedisServer;
+use crate::support::sentinel::SentinelGroup;
+
+/// Whether replicas follow `master`.
+async fn is_replicated(master: &RedisServer) -> bool {
+    master.command::<String>(&["INFO", "replication"]).await.contains("state=online")
+}
+
+/// What a master acknowledged and did not hand on before it died is found missing on the new one, and sent again from the
+/// spool.
+pub async fn master_killed_and_replica_promoted() -> Row {
+    let mut group = SentinelGroup::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut case = Case::new(&group.url());
+    case.exactly_once().set("TELEMETRY_SPOOL__DIR", folder.path().display());
+    let collector = case.start().await;
+    arrivals(&group.servers[0], 10).await;
+    let promotion = async {
+        hears(&collector, OUTAGE_BEGAN, group.servers[0].kill()).await;
+        group.promoted_after(0).await;
+    };
+    hears(&collector, OUTAGE_ENDED, promotion).await;
+    case.fault("kill -9 of the master");
+    arrivals(&group.servers[1], 10).await;
+    case.complete(&group.servers[1]).await;
+    case.stop(collector).await;
+    case.check(&list(&group.servers[1]).await)
+}
+
+/// With WAIT nothing counts as acknowledged before the replica has it, so that no spool is needed.
+pub async fn replica_promoted_under_load() -> Row {
+    let group = SentinelGroup::start().await;
+    let mut case = Case::new(&group.url());
+    case.exactly_once().set("TELEMETRY_REDIS__WAIT_REPLICAS", "1");
+    let collector = case.start().await;
+    arrivals(&group.servers[0], 10).await;
+    group.fail_over().await;
+    case.fault("failover by Sentinel");
+    eventually("the old master follows the new one", async || is_replicated(&group.servers[1]).await).await;
+    arrivals(&group.servers[1], 10).await;
+    case.stop(collector).await;
+    case.check(&list(&group.servers[1]).await)
+}
+
+pub async fn cluster_slot_moved() -> Row {
+    let cluster = Cluster::start(false).await;
+    let mut case = Case::new(&cluster.url());
+    case.exactly_once();
+    let slot = cluster.slot(KEY).await;
+    let from = cluster.owner(slot, 0).await.unwrap();
+    let to = (from + 1) % cluster.nodes.len();
+    let collector = case.start().await;
+    arrivals(&cluster.nodes[from], 10).await;
+    cluster.move_slot(slot, from, to).await;
+    case.fault("slot moved");
+    arrivals(&cluster.nodes[to], 10).await;
+    case.stop(collector).await;
+    case.check(&list(&cluster.nodes[to]).await)
+}
+
+pub async fn cluster_node_lost() -> Row {
+    let mut cluster = Cluster::start(true).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut case = Case::new(&cluster.url());
+    case.exactly_once().set("TELEMETRY_SPOOL__DIR", folder.path().display());
+    let slot = cluster.slot(KEY).await;
+    let master = cluster.owner(slot, 0).await.unwrap();
+    // Another master, which sees the takeover.
+    let witness = (master + 1) % 3;
+    let collector = case.start().await;
+    arrivals(&cluster.nodes[master], 10).await;
+    hears(&collector, OUTAGE_BEGAN, cluster.nodes[master].kill()).await;
+    case.fault("kill -9 of a node");
+    samples(&collector, 5).await;
+    let mut heir = master;
+    eventually("a replica takes over", async || {
+        heir = cluster.owner(slot, witness).await.unwrap_or(master);
+        heir != master
+    })
+    .await;
+    arrivals(&cluster.nodes[heir], 10).await;
+    case.complete(&cluster.nodes[heir]).await;
+    case.stop(collector).await;
+    case.check(&list(&cluster.nodes[heir]).await)
+}
