@@ -3,6 +3,7 @@
 
 mod support;
 
+use prost::Message;
 use serde_json::json;
 use support::json::{read, set, written};
 use support::{full_sample, gap};
@@ -71,6 +72,49 @@ fn text_that_is_no_json_object_is_no_message() {
     assert!(TelemetryMessage::from_json(&not_utf8).is_err());
     let not_utf8: Vec<u8> = json.bytes().map(|byte| if byte == b'B' { 0xff } else { byte }).collect();
     assert!(TelemetryMessage::from_json(&not_utf8).is_err());
+}
+
+#[test]
+fn a_message_cut_off_anywhere_is_none() {
+    for message in [full_sample(), gap()] {
+        let json = message.to_json().unwrap();
+        for end in 0..json.len() {
+            let refused = TelemetryMessage::from_json(&json[..end]);
+            assert!(matches!(refused, Err(DecodeError::Json(_))), "cut at {end}: {refused:?}");
+        }
+        // Protobuf has no end of its own: cut between two fields it reads well, and then lacks what a message must have.
+        let protobuf = message.encode_to_vec();
+        for end in 0..protobuf.len() {
+            let refused = TelemetryMessage::from_protobuf(&protobuf[..end]);
+            assert!(refused.is_err(), "cut at {end}: {refused:?}");
+        }
+    }
+}
+
+#[test]
+fn size_is_no_way_around_the_checks() {
+    const MANY: usize = 1_000_000;
+    let digits = "9".repeat(MANY);
+    let long = "x".repeat(MANY);
+    for (pointer, value, is_read) in [
+        ("/sequence", json!(digits), false),
+        ("/data/cpu/usage_percent", json!(digits), false),
+        ("/schema_version", json!(format!("1.{digits}.0")), false),
+        ("/message_id", json!(long), false),
+        ("/data/cpu/cores", json!(vec![json!({}); MANY]), false),
+        ("/data/metadata/hostname", json!(long), true),
+        ("/data/of_the_future", json!(vec![json!({}); MANY]), true),
+    ] {
+        let mut json = written(&full_sample());
+        set(&mut json, pointer, value);
+        assert_eq!(read(&json).is_ok(), is_read, "{pointer}");
+    }
+    let text = String::from_utf8(full_sample().to_json().unwrap()).unwrap();
+    let number = text.replacen("52.0", &digits, 1);
+    assert!(matches!(TelemetryMessage::from_json(number.as_bytes()), Err(DecodeError::Json(_))));
+    // The length of a field is what its bytes are, not what it says.
+    let lengths = [&[0x0a][..], &[0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
+    assert!(matches!(TelemetryMessage::from_protobuf(&lengths), Err(DecodeError::Protobuf(_))));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 
 use proptest::prelude::*;
 use prost::Message;
+use support::hard::hard_messages;
 use support::json::invalid;
 use support::strategies::{any_message, valid_message};
 use support::{bare_sample, full_sample, gap};
@@ -15,6 +16,16 @@ fn every_payload_survives_json_and_protobuf() {
     for message in [full_sample(), bare_sample(), gap()] {
         assert_eq!(TelemetryMessage::from_json(&message.to_json().unwrap()).unwrap(), message);
         assert_eq!(TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap(), message);
+    }
+}
+
+#[test]
+fn what_is_hard_survives_json_and_protobuf() {
+    for (case, message) in hard_messages() {
+        let from_json = TelemetryMessage::from_json(&message.to_json().unwrap());
+        assert_eq!(from_json.unwrap_or_else(|error| panic!("{case}: {error:?}")), message, "{case}");
+        let from_protobuf = TelemetryMessage::from_protobuf(&message.encode_to_vec());
+        assert_eq!(from_protobuf.unwrap_or_else(|error| panic!("{case}: {error:?}")), message, "{case}");
     }
 }
 

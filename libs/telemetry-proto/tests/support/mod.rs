@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod goldens;
+pub(crate) mod hard;
 pub(crate) mod json;
 pub(crate) mod released;
 pub(crate) mod strategies;

@@ -1,0 +1,44 @@
+"""Reads messages with Python's protobuf and writes them again; python_test.rs runs it.
+
+In: the descriptor set, then a line for each message with its JSON and its protobuf. Out: a line for each message with every
+form of JSON that Python may write, and its protobuf. All in base64, with spaces between.
+"""
+
+import base64
+import sys
+
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+FORMS = (
+    {"preserving_proto_field_name": True},
+    {"preserving_proto_field_name": False},
+    {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True},
+    {"preserving_proto_field_name": True, "use_integers_for_enums": True},
+)
+
+
+def decoded(line):
+    return [base64.b64decode(word) for word in line.rstrip("\n").split(" ")]
+
+
+def message_class(descriptor_set):
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(descriptor_set).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("telemetry.v1.TelemetryMessage"))
+
+
+def main():
+    TelemetryMessage = message_class(*decoded(sys.stdin.readline()))
+    for line in sys.stdin:
+        json, protobuf = decoded(line)
+        message = TelemetryMessage.FromString(protobuf)
+        if json:
+            # Strict: a name that the schema does not have is an error.
+            assert json_format.Parse(json, TelemetryMessage()) == message, json
+        written = [json_format.MessageToJson(message, indent=None, **form).encode() for form in FORMS]
+        written.append(message.SerializeToString())
+        print(*(base64.b64encode(encoding).decode() for encoding in written))
+
+
+main()
