@@ -33,7 +33,7 @@ main() {
   cases "version-check.sh's own tests" scripts/tests/version-check_test.sh
   cases "release-schema.sh's own tests" scripts/tests/release-schema_test.sh
   if provide shellcheck shellcheck; then
-    check "shellcheck" shellcheck -x scripts/*.sh scripts/tests/*.sh tools/bazel/bazel tools/bazel/closed_network/{bazel,enter} .ci/run
+    check "shellcheck" shellcheck -x scripts/*.sh scripts/tests/*.sh tools/bazel/bazel tools/bazel/closed_network/{bazel,enter} fuzz/run.sh .ci/run
   else
     say "note: shellcheck is not installed; the scripts go unchecked"
   fi

@@ -93,7 +93,7 @@ pub enum PublishingErrorKind {
 
 /// One setting that is not what it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{name}: {problem}")]
+#[error("{}: {problem}", .name.escape_debug())]
 pub struct InvalidSetting {
     /// Name of the setting as the user wrote it.
     pub name: String,

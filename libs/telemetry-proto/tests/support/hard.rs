@@ -83,9 +83,9 @@ fn largest_numbers() -> TelemetryMessage {
 fn many_cores() -> TelemetryMessage {
     let mut message = full_sample();
     let cpu = cpu_mut(&mut message);
-    let pattern = cpu.cores[0].clone();
+    let pattern = cpu.cores[0];
     cpu.logical_count = 256;
-    cpu.cores = (0..256).map(|core_id| CoreMetrics { core_id, ..pattern.clone() }).collect();
+    cpu.cores = (0..256).map(|core_id| CoreMetrics { core_id, ..pattern }).collect();
     message
 }
 
