@@ -214,11 +214,11 @@ fn what_a_dead_consumer_had_taken_comes_to_the_next_one() {
     let living = runtime();
     let redis = living.block_on(RedisServer::start());
     living.block_on(push_numbers(&redis, Uuid::new_v4(), 1..=5));
-    let quick = settings(&redis).dead_after(Duration::from_secs(1));
+    let settings = settings(&redis);
+    let quick = settings.clone().dead_after(Duration::from_secs(1));
 
     // With its runtime a consumer ends as it does with its process: it says nothing to Redis.
     let dying = runtime();
-    let settings = quick.clone();
     dying.block_on(async move {
         let mut consumer = QueueConsumer::connect(settings).unwrap();
         assert_eq!(numbers(&mut consumer, 1).await, [1]);
@@ -232,6 +232,10 @@ fn what_a_dead_consumer_had_taken_comes_to_the_next_one() {
         push_numbers(&redis, Uuid::new_v4(), [9]).await;
         let mut consumer = QueueConsumer::connect(quick).unwrap();
         assert_eq!(numbers(&mut consumer, 1).await, [9], "nobody is dead yet");
+        // What time does.
+        for alive in redis.command::<Vec<String>>(&["KEYS", "{telemetry:queue}:alive:*"]).await {
+            redis.command::<()>(&["DEL", &alive]).await;
+        }
         assert_eq!(numbers(&mut consumer, 4).await, [2, 3, 4, 5]);
         assert_eq!((held(&redis).await, consumer.counters().reclaimed()), (0, 4));
         eventually("the dead one is forgotten", async || {
@@ -239,6 +243,40 @@ fn what_a_dead_consumer_had_taken_comes_to_the_next_one() {
         })
         .await;
     });
+}
+
+#[test]
+fn a_consumer_that_was_stopped_and_taken_for_dead_loses_nothing() {
+    let watching = tokio::runtime::Runtime::new().unwrap();
+    let redis = watching.block_on(RedisServer::start());
+    let settings = settings(&redis).dead_after(Duration::from_secs(1));
+    // It finds the dead, and has no room for what they had.
+    let mut other = watching.block_on(async { QueueConsumer::connect(settings.clone().max_in_flight(1)).unwrap() });
+    watching.block_on(push_numbers(&redis, Uuid::new_v4(), [1]));
+    let _held = watching.block_on(next_message(&mut other));
+    watching.block_on(push_numbers(&redis, Uuid::new_v4(), [7]));
+
+    // Its runtime is a thread of its own: while that waits, the consumer stands still as a stopped process does.
+    let (taken, is_taken) = std::sync::mpsc::channel();
+    let (wake, is_woken) = std::sync::mpsc::channel();
+    let stopped = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut consumer = QueueConsumer::connect(settings).unwrap();
+            let (_, delivery) = next_message(&mut consumer).await;
+            taken.send(()).unwrap();
+            is_woken.recv().unwrap();
+            let counters = consumer.counters();
+            eventually("it comes back", async || counters.messages() + counters.duplicates() == 2).await;
+            drop(delivery);
+            numbers(&mut consumer, 1).await
+        })
+    });
+    is_taken.recv().unwrap();
+    let counters = other.counters();
+    watching.block_on(eventually("the stopped one is taken for dead", async || counters.reclaimed() == 1));
+    wake.send(()).unwrap();
+    assert_eq!(stopped.join().unwrap(), [7]);
 }
 
 #[tokio::test]

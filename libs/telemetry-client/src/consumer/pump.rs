@@ -43,6 +43,8 @@ pub(super) struct Pump {
     /// What Redis must still be told, in this order.
     unsettled: VecDeque<Unsettled>,
     outage: Outage,
+    /// When the last sign of life was sent that Redis has; it counts from then.
+    last_beat: Instant,
 }
 
 struct InFlight {
@@ -80,7 +82,8 @@ struct Outage {
     settings: ExponentialBuilder,
     pauses: ExponentialBackoff,
     longest: Duration,
-    told: Option<RedisProblem>,
+    /// Whether what the service was told last was a rejection.
+    told: Option<bool>,
 }
 
 /// A step that Redis did not take.
@@ -107,6 +110,7 @@ impl Pump {
             in_flight: HashMap::new(),
             next_id: 0,
             unsettled: VecDeque::new(),
+            last_beat: Instant::now(),
         }
     }
 
@@ -155,6 +159,7 @@ impl Pump {
         match (link, happened) {
             (Link::Up(connections), Happened::Taken(taken)) => {
                 let taken = taken.map_err(|error| Failed("take messages", error))?;
+                self.doubt_claims();
                 taken.into_iter().for_each(|element| self.admit(element));
                 Ok(Link::Up(connections))
             }
@@ -228,9 +233,12 @@ impl Pump {
     }
 
     async fn beat(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+        self.doubt_claims();
+        let sent = Instant::now();
         let beat =
             self.queue.beat(&mut connections.asking).await.map_err(|error| Failed("give a sign of life", error))?;
-        connections.next_beat = Instant::now() + self.settings.dead_after / BEATS;
+        self.last_beat = sent;
+        connections.next_beat = sent + self.settings.dead_after / BEATS;
         // A take that is under way may have arrived there and not here: this is looked at when none is.
         connections.strays |= beat.held != self.in_flight.len();
         if beat.reclaimed > 0 {
@@ -255,10 +263,21 @@ impl Pump {
             _ => true,
         };
         let strays: Vec<_> = held.into_iter().filter(|element| is_stray(element)).collect();
+        self.doubt_claims();
         debug!(strays = strays.len(), "looked for messages that were taken and never arrived");
         strays.into_iter().for_each(|element| self.admit(element));
         connections.strays = false;
         Ok(())
+    }
+
+    /// A consumer that was silent for too long may have been taken for dead. What comes back to it then is no copy of what it
+    /// has: it is the message itself, which is nobody's if this one is dropped.
+    fn doubt_claims(&mut self) {
+        if self.last_beat.elapsed() >= self.settings.dead_after {
+            for (instance, sequence) in self.in_flight.values().filter_map(|taken| taken.number) {
+                self.ledger.forget(instance, sequence);
+            }
+        }
     }
 
     /// Makes of an element what the service will see of it.
@@ -398,9 +417,10 @@ impl Outage {
         }
     }
 
-    /// Whether the service has not been told of it yet.
+    /// Whether the service has not been told yet: once an outage, and once that somebody must act.
     fn is_news(&mut self, problem: RedisProblem) -> bool {
-        self.told.replace(problem) != Some(problem)
+        let rejected = problem == RedisProblem::Rejected;
+        self.told.replace(rejected) != Some(rejected)
     }
 
     fn over(&mut self) {
