@@ -38,8 +38,9 @@ pub(crate) fn releases() -> Vec<Release> {
     let mut releases: Vec<_> = files_in(&released_folder())
         .into_iter()
         .filter(|path| path.is_dir())
-        .map(|folder| Release::read(&folder))
-        .filter(|release| release.version.major == major)
+        .map(|folder| (Version::parse(folder.file_name().unwrap().to_str().unwrap()).unwrap(), folder))
+        .filter(|(version, _)| version.major == major)
+        .map(|(version, folder)| Release::read(version, &folder))
         .collect();
     releases.sort_by(|a, b| a.version.cmp(&b.version));
     assert!(!releases.is_empty(), "{} holds no release", released_folder().display());
@@ -47,8 +48,7 @@ pub(crate) fn releases() -> Vec<Release> {
 }
 
 impl Release {
-    fn read(folder: &Path) -> Self {
-        let version = Version::parse(folder.file_name().unwrap().to_str().unwrap()).unwrap();
+    fn read(version: Version, folder: &Path) -> Self {
         let schema = Schema::from_image(&fs::read(folder.join("image.binpb")).unwrap());
         let goldens = files_in(&folder.join("golden"))
             .into_iter()
