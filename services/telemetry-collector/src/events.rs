@@ -154,8 +154,8 @@ pub(crate) fn spool_removed(directory: &Path) {
     warn!(directory = %directory.display(), "the spool's files were removed; making them anew");
 }
 
-pub(crate) fn spool_adopted(starts: usize, bytes: u64) {
-    info!(starts, bytes, "earlier starts left messages in the spool; delivering them");
+pub(crate) fn spool_adopted(instance_id: Uuid, bytes: u64) {
+    info!(%instance_id, bytes, "an earlier start left messages in the spool; delivering them");
 }
 
 pub(crate) fn spool_delivered(instance_id: Uuid) {

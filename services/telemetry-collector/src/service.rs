@@ -21,7 +21,9 @@ use crate::health::{Component, HealthBoard};
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
 use crate::outbox::{OnFull, Outbox, Stamper};
-use crate::publishers::{Backoff, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key};
+use crate::publishers::{
+    Backoff, DeliveryMode, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key,
+};
 use crate::sampler::Sampler;
 use crate::spool::{Spool, SpoolSettings};
 
@@ -101,7 +103,11 @@ impl Service {
                 directory,
                 max_bytes: config.spool.max_bytes,
                 sync: config.spool.sync,
-                retain: config.spool.retain,
+                // Only a publisher that keeps marks can tell that the destination lost something.
+                retain: match config.redis.delivery {
+                    DeliveryMode::ExactlyOnce => config.spool.retain,
+                    DeliveryMode::AtLeastOnce => Duration::ZERO,
+                },
                 on_full: config.outbox.on_full,
             }),
             grace: config.shutdown.grace,

@@ -214,7 +214,7 @@ pub(super) const SPOOL_RETAIN: &Variable = &Variable {
     name: "TELEMETRY_SPOOL__RETAIN",
     default: "1m",
     allowed: "a duration up to 1h, such as 1m",
-    meaning: "How long messages stay in the spool after Redis acknowledged them. With exactly_once delivery a server that \
+    meaning: "How long messages stay in the spool after Redis acknowledged them, when delivery is exactly_once: a server that \
               lost them again, by a failover or a restart, is sent them anew.",
     secret: false,
 };

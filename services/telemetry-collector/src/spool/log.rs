@@ -19,6 +19,8 @@ use crate::events;
 use crate::models::GapReason;
 
 const LOCK_FILE: &str = "lock";
+/// Most files of a log that are kept open without being read.
+const OPEN_FILES_MAX: usize = 40;
 
 /// The messages of one instance.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub(super) struct Log {
     read: u64,
     /// Something could not be read behind `read`; the next message tells how many numbers that were.
     damaged: bool,
+    /// A file was made whose name a loss of power could cost.
+    unsynced_folder: bool,
+    /// Somebody was told that there is something in it.
+    pub(super) is_announced: bool,
 }
 
 /// Where the next read begins.
@@ -97,16 +103,14 @@ impl Log {
             acknowledged: 0,
             read: 0,
             damaged: false,
+            unsynced_folder: false,
+            is_announced: false,
         }
     }
 
-    /// Bytes of all that counts.
+    /// Bytes of all that is not given up.
     pub(super) fn bytes(&self) -> u64 {
-        let given_up = self.condemned.iter().map(|condemned| match condemned {
-            Condemned::Segment(_) => 0,
-            Condemned::Part { lost_bytes, .. } => *lost_bytes,
-        });
-        self.segments.iter().map(|segment| segment.len).sum::<u64>().saturating_sub(given_up.sum())
+        self.segments.iter().map(|segment| segment.len - self.condemned_bytes(segment.first)).sum()
     }
 
     /// Whether the newest file is still where it was made.
@@ -135,6 +139,8 @@ impl Log {
             return Err(error);
         }
         self.segments.push_back(new);
+        self.unsynced_folder = true;
+        self.close_files();
         Ok(())
     }
 
@@ -143,7 +149,20 @@ impl Log {
         if let Some(newest) = self.segments.back_mut() {
             newest.sync()?;
         }
-        File::open(&self.directory)?.sync_all()
+        if std::mem::take(&mut self.unsynced_folder) {
+            File::open(&self.directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Closes files that are neither new nor being read: an outage may make many.
+    fn close_files(&mut self) {
+        let old = self.segments.len().saturating_sub(OPEN_FILES_MAX);
+        for (index, segment) in self.segments.iter_mut().enumerate().take(old) {
+            if index != self.position.segment {
+                segment.close();
+            }
+        }
     }
 
     /// The next messages that are not acknowledged, if there are any, and what turned out to be lost before them.
@@ -155,6 +174,7 @@ impl Log {
                     return None;
                 }
                 self.position = Position { segment: self.position.segment + 1, offset: 0 };
+                self.close_files();
                 continue;
             }
             let Chunk { mut messages, end, damaged } = segment.read(self.position.offset).unwrap_or_else(|error| {
@@ -269,7 +289,7 @@ impl Log {
 
     /// Gives up every second sample of the file that was thinned the least, the oldest of them. What is lost by it.
     pub(super) fn thin(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
-        let whole = self.candidates(is_live).filter(|index| !self.is_condemned(self.segments[*index].first));
+        let whole = self.candidates(is_live).filter(|index| self.condemned_bytes(self.segments[*index].first) == 0);
         let least = whole.min_by_key(|index| self.segments[*index].thinned);
         let Some(segment) = least.and_then(|index| self.segments.get_mut(index)) else { return Ok(None) };
         let mut goes = false;
@@ -282,6 +302,7 @@ impl Log {
         }
         let (first, lost_bytes) = (segment.first, lost.iter().map(record::size).sum());
         self.condemned.push(Condemned::Part { first, kept, lost_bytes });
+        self.close_files();
         Ok(Some(self.losses(&lost, GapReason::Decimated)))
     }
 
@@ -292,8 +313,13 @@ impl Log {
         from..self.segments.len().saturating_sub(usize::from(is_live))
     }
 
-    fn is_condemned(&self, first: u64) -> bool {
-        self.condemned.iter().any(|condemned| matches!(condemned, Condemned::Part { first: of, .. } if *of == first))
+    /// Bytes of what is given up of the segment that begins with `first`.
+    fn condemned_bytes(&self, first: u64) -> u64 {
+        let parts = self.condemned.iter().filter_map(|condemned| match condemned {
+            Condemned::Part { first: of, lost_bytes, .. } if *of == first => Some(lost_bytes),
+            _ => None,
+        });
+        parts.sum()
     }
 
     fn losses(&self, messages: &[EncodedMessage], reason: GapReason) -> Vec<Loss> {

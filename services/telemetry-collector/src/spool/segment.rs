@@ -154,6 +154,11 @@ impl Segment {
         self.file()?.sync_data()
     }
 
+    /// Closes the file until it is used again.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+    }
+
     pub(super) fn delete(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -114,6 +114,9 @@ impl Store {
                 self.look_for_left();
                 for log in &mut self.left {
                     if let Some(stretch) = read(log, false) {
+                        if !std::mem::replace(&mut log.is_announced, true) {
+                            events::spool_adopted(log.instance_id, log.bytes());
+                        }
                         return Ok(Some(stretch));
                     }
                     // A log that was delivered to its end before this start will hear of no acknowledgement.
@@ -142,7 +145,9 @@ impl Store {
             log.release(retain, 0)?;
         }
         while let Some(log) = self.left.pop_front_if(|log| log.is_finished()) {
-            events::spool_delivered(log.instance_id);
+            if log.is_announced {
+                events::spool_delivered(log.instance_id);
+            }
             log.delete()?;
         }
         Ok(())
@@ -159,6 +164,15 @@ impl Store {
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.live.as_mut().map_or(Ok(()), Log::sync)
+    }
+
+    /// Leaves nothing behind of a log that was delivered whole and is not retained.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        self.release()?;
+        if let Some(live) = &mut self.live {
+            live.release(self.settings.retain, 0)?;
+        }
+        self.live.take_if(|live| live.is_finished()).map_or(Ok(()), Log::delete)
     }
 
     pub(super) fn status(&self) -> SpoolStatus {
@@ -180,9 +194,6 @@ impl Store {
                 Ok(None) => {}
                 Err(error) => events::spool_not_adopted(directory, &error),
             }
-        }
-        if !self.left.is_empty() {
-            events::spool_adopted(self.left.len(), self.bytes());
         }
     }
 

@@ -63,7 +63,7 @@ impl Worker {
         self.ask(|reply| Command::Rewind(instance_id, newest, reply)).await
     }
 
-    /// Syncs what is not yet, after all that was asked before.
+    /// Syncs what is not yet, and clears up, after all that was asked before.
     pub(super) async fn close(&self) -> io::Result<()> {
         self.ask(Command::Close).await
     }
@@ -123,7 +123,7 @@ impl Disk {
                 }
             }
             Command::Rewind(instance_id, newest, reply) => drop(reply.send(self.store.rewind(instance_id, newest))),
-            Command::Close(reply) => drop(reply.send(self.sync_now())),
+            Command::Close(reply) => drop(reply.send(self.sync_now().and_then(|()| self.store.close()))),
         }
     }
 

@@ -255,6 +255,31 @@ fn files_that_are_given_up_stay_until_a_gap_record_is_on_disk() {
     assert_eq!(host.segments().len(), before - 1);
 }
 
+#[test]
+fn a_regular_end_leaves_nothing_of_what_was_delivered() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(3);
+    host.store.close().unwrap();
+    assert_eq!(host.segments().len(), 1, "not delivered");
+    assert_eq!(host.sequences(Of::Live), [1, 2, 3]);
+    host.store.close().unwrap();
+    assert_eq!(fs::read_dir(&host.settings.directory).unwrap().count(), 0);
+}
+
+#[test]
+fn a_long_outage_does_not_use_up_the_open_files() {
+    let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut host = Host::new(64 << 10, OnFull::Decimate);
+    let before = open_files();
+    for _ in 0..250 {
+        host.append(20);
+        host.appended += 1;
+        host.store.append(&[EncodedMessage { is_gap_record: true, ..message(host.appended) }]).unwrap();
+    }
+    // Other tests run at the same time, each with some.
+    assert!(open_files() < before + 100, "{before} before, {} now, {} segments", open_files(), host.segments().len());
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(u64),

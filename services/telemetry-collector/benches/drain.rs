@@ -1,0 +1,121 @@
+//! How fast a spool of a million messages is delivered, beside `redis-benchmark` with the same payload.
+//!
+//! `cargo bench -p telemetry-collector --bench drain` needs `redis-server` and `redis-benchmark` on the PATH and about 4 GB
+//! of disk and memory. An outage of twelve days at one sample a second leaves a spool of this size.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use support::redis_server::RedisServer;
+use telemetry_collector::backlog::Backlog;
+use telemetry_collector::clock::WallClock;
+use telemetry_collector::collectors::{self, CpuCollector};
+use telemetry_collector::health::{Component, HealthBoard};
+use telemetry_collector::models::{TelemetryData, TelemetryMetadata};
+use telemetry_collector::outbox::{OnFull, Outbox, Stamper};
+use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
+use telemetry_collector::spool::{Spool, SpoolSettings, SyncPolicy};
+
+const MESSAGES: u64 = 1_000_000;
+/// As many as the collector puts into a batch.
+const PIPELINE: &str = "128";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let redis = RedisServer::start().await;
+    let payload = payload().await;
+    println!("{MESSAGES} messages of {} bytes, MAX_LENGTH 0", payload.len());
+    // Twice each, in turn: the pace of a shared machine changes.
+    for _ in 0..2 {
+        report("redis-benchmark -P 128 -c 1", reference(&redis, &payload).await);
+        for delivery in [DeliveryMode::AtLeastOnce, DeliveryMode::ExactlyOnce] {
+            report(&format!("spool, {delivery:?}"), drain(&redis, delivery).await);
+        }
+    }
+}
+
+fn report(what: &str, took: Duration) {
+    println!("{what:28} {:8.0} messages/s", MESSAGES as f64 / took.as_secs_f64());
+}
+
+/// Pushes the payload as often by Redis' own tool.
+async fn reference(redis: &RedisServer, payload: &str) -> Duration {
+    let started = Instant::now();
+    let port = redis.port().to_string();
+    let count = MESSAGES.to_string();
+    let arguments = ["-p", &port, "-n", &count, "-c", "1", "-P", PIPELINE, "-q", "LPUSH", "reference", payload];
+    assert!(Command::new("redis-benchmark").args(arguments).output().unwrap().status.success());
+    let took = started.elapsed();
+    redis.command::<()>(&["FLUSHALL"]).await;
+    took
+}
+
+/// Fills a spool while nobody takes anything, ends that start, and delivers it all as the next start does.
+async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings {
+        directory: directory.path().to_owned(),
+        max_bytes: 1 << 40,
+        sync: SyncPolicy::Never,
+        retain: Duration::ZERO,
+        on_full: OnFull::DropOldest,
+    };
+    let outbox = outbox();
+    let spool = Spool::start(settings, outbox.instance_id()).unwrap();
+    let health = HealthBoard::new(WallClock::system()).with(Component::Spool).reporter(Component::Spool);
+    let filling = tokio::spawn(spool.clone().fill_from(outbox.clone(), health));
+    let sample = sample().await;
+    for number in 1..=MESSAGES {
+        outbox.append(sample.clone()).unwrap();
+        if number % 1000 == 0 {
+            while outbox.status().messages > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    outbox.close();
+    filling.await.unwrap();
+
+    let settings = RedisSettings { delivery, max_length: 0, ..RedisSettings::new(redis.url(), "drained") };
+    let queue = RedisQueue::connect_lazily(&settings).unwrap();
+    let mut backlog = Backlog::new(outbox, Some(spool));
+    let started = Instant::now();
+    while let Some(batch) = backlog.next_batch().await {
+        assert!(matches!(queue.publish_batch(&batch).await.unwrap(), Receipt::Taken(_)));
+        backlog.acknowledge(batch);
+    }
+    let took = started.elapsed();
+    assert_eq!(redis.command::<u64>(&["LLEN", "drained"]).await, MESSAGES);
+    redis.command::<()>(&["FLUSHALL"]).await;
+    took
+}
+
+fn outbox() -> Outbox {
+    Outbox::new(1 << 30, OnFull::DropOldest, Stamper::new(WallClock::system()))
+}
+
+async fn payload() -> String {
+    let message = outbox().append(sample().await).unwrap();
+    String::from_utf8(message.to_json().unwrap()).unwrap()
+}
+
+/// A sample of this host.
+async fn sample() -> TelemetryData {
+    let mut cpu = collectors::cpu();
+    cpu.refresh_slow_readings().await;
+    cpu.collect_cpu().await.unwrap();
+    let metadata = TelemetryMetadata {
+        hostname: "bench".to_owned(),
+        collector_version: telemetry_collector::version().to_owned(),
+        interval: Some(Duration::from_secs(1).into()),
+        scheduled_at: Some(SystemTime::now().into()),
+        collection_duration: Some(Duration::ZERO.into()),
+        ..TelemetryMetadata::default()
+    };
+    TelemetryData::new(metadata, cpu.collect_cpu().await.unwrap())
+}
