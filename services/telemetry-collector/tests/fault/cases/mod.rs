@@ -38,7 +38,7 @@ pub fn all() -> Vec<(&'static str, Run)> {
     let mut cases: Vec<(&'static str, Run)> = cases! {
         server: down_at_start, killed_and_restarted, stopped_and_continued, memory_full_then_freed, flushed, valkey;
         outbox: outbox_overflows, outbox_decimates;
-        spool: collector_killed_ten_times, ended_in_an_outage, disk_full, spool_full, spool_removed, spool_with_flipped_bits,
+        spool: collector_killed_ten_times, ended_in_an_outage, acknowledged_and_forgotten, disk_full, spool_full, spool_removed, spool_with_flipped_bits,
             two_collectors_one_spool;
         host: clock_stepped_back, two_collectors_one_key;
         topology: master_killed_and_replica_promoted, replica_promoted_under_load, cluster_slot_moved, cluster_node_lost;

@@ -93,6 +93,24 @@ pub async fn ended_in_an_outage() -> Row {
     rig.end(collector).await.0
 }
 
+/// Redis comes back with what it last saved, which is less than it acknowledged. It is asked for its mark, and what it lost
+/// is sent again.
+pub async fn acknowledged_and_forgotten() -> Row {
+    let mut rig = Rig::start().await;
+    rig.case.exactly_once();
+    let collector = rig.case.start().await;
+    for _ in 0..2 {
+        arrivals(&rig.redis, 5).await;
+        rig.redis.command::<()>(&["SAVE"]).await;
+        arrivals(&rig.redis, 10).await;
+        hears(&collector, OUTAGE_BEGAN, rig.redis.kill()).await;
+        rig.case.fault("restart of the server from an old snapshot");
+        let lost = "the destination lost messages that it had acknowledged; sending them again";
+        hears(&collector, lost, rig.redis.restart()).await;
+    }
+    rig.end(collector).await.0
+}
+
 /// The spool lies on a file system of half a megabyte, which ends with the collector.
 pub async fn disk_full() -> Row {
     let mut rig = Rig::start().await;
