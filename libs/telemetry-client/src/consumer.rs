@@ -10,19 +10,26 @@
 //! acknowledgement. Messages that an earlier start of a collector left in its spool may come after the first ones of
 //! the new start.
 //!
+//! # Lists and streams
+//! A collector writes a list or, with `TELEMETRY_REDIS__MODE=stream`, a stream. Consumers of a list share its messages. Of a
+//! [stream](ConsumerSettings::stream) every group gets all of them; there the group's pending entries serve as the
+//! processing list, what a dead consumer had taken goes to the one that finds it, and what the service drops without an
+//! acknowledgement comes again within two seconds.
+//!
 //! # Keys
-//! Beside the list `KEY` a consumer uses, in the same slot of a Redis Cluster:
+//! Beside the list or stream `KEY` a consumer uses, in the same slot of a Redis Cluster:
 //!
 //! | key | what it is |
 //! | --- | --- |
-//! | `{KEY}:processing:ID` | the messages that consumer `ID` has taken and not acknowledged |
+//! | `{KEY}:processing:ID` | of a list: the messages that consumer `ID` has taken and not acknowledged |
 //! | `{KEY}:alive:ID` | exists while consumer `ID` lives |
-//! | `{KEY}:consumers` | a set of the ids of all consumers |
-//! | `{KEY}:dead` | messages that cannot be read, newest first, each as JSON with the reason; the newest 10 000 stay |
+//! | `{KEY}:consumers`, `{KEY}:consumers:GROUP` | a set of the ids of all consumers |
+//! | `{KEY}:dead` | a list of messages that cannot be read, newest first, each as JSON with the reason; the newest 10 000 stay |
 //!
-//! (A `KEY` that has a hash tag of its own keeps it.) The user needs the permission for these keys and for `BLMOVE`,
-//! `LMOVE`, `LLEN`, `LRANGE`, `LREM`, `LPUSH`, `LTRIM`, `RPUSH`, `SADD`, `SREM`, `SMEMBERS`, `SET`, `DEL`, `EXISTS` and
-//! `EVAL`; `CLIENT ID` and `CLIENT UNBLOCK` make the end quicker. Redis 6.2 or later.
+//! (A `KEY` that has a hash tag of its own keeps it.) The user needs the permission for these keys and for `SET`, `DEL`,
+//! `EXISTS`, `SADD`, `SREM`, `SMEMBERS`, `LPUSH`, `LTRIM` and `EVAL`; for a list `BLMOVE`, `LMOVE`, `LLEN`, `LRANGE`, `LREM` and
+//! `RPUSH`; for a stream `XREADGROUP`, `XACK`, `XPENDING`, `XCLAIM` and `XGROUP`. `CLIENT ID` and `CLIENT UNBLOCK` make the
+//! end quicker. Redis 6.2 or later.
 //!
 //! # Encodings
 //! A message in JSON begins with `{`. The protobuf encoding begins with `0x0A`, the tag of the message's first field,

@@ -22,6 +22,9 @@ pub(super) enum Unreadable {
     /// It is of another major version of the schema.
     #[error("it is of schema {found}, and this program knows {known}")]
     OtherMajor { found: Version, known: Version },
+    /// It is empty.
+    #[error("it is empty, or was trimmed from the stream while a consumer had it")]
+    Empty,
     /// It looks like neither encoding.
     #[error("it begins neither like JSON nor like protobuf")]
     NoMessage,
@@ -44,7 +47,8 @@ pub(super) fn decode(element: &[u8]) -> Result<Event, Unreadable> {
     let message = match element.first() {
         Some(&JSON_BEGINS) => TelemetryMessage::from_json(element),
         Some(&PROTOBUF_BEGINS) => TelemetryMessage::from_protobuf(element),
-        _ => return Err(Unreadable::NoMessage),
+        Some(_) => return Err(Unreadable::NoMessage),
+        None => return Err(Unreadable::Empty),
     };
     match message {
         Ok(message) => event(message),
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn what_is_no_message_says_why() {
         let why = |element: &[u8]| decode(element).unwrap_err().to_string();
-        assert_eq!(why(b""), "it begins neither like JSON nor like protobuf");
+        assert_eq!(why(b""), "it is empty, or was trimmed from the stream while a consumer had it");
         assert_eq!(why(b"hello"), "it begins neither like JSON nor like protobuf");
         assert!(why(b"{").starts_with("not a telemetry message in JSON: EOF"), "{}", why(b"{"));
         assert!(why(b"\x0a\x05").starts_with("not a telemetry message in protobuf: "), "{}", why(b"\x0a\x05"));

@@ -74,10 +74,11 @@ impl RedisProblem {
     /// What nobody knows is taken for a rejection: it is tried again, slowly.
     fn of(error: &RedisError) -> Self {
         match error.code() {
-            // Starting, full, or not able to save; failing over, or short of replicas.
+            // Starting, full, or not able to save; failing over, or short of replicas; the stream is gone with
+            // its group, which is made anew with the connection.
             Some(
                 "LOADING" | "BUSY" | "OOM" | "MISCONF" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"
-                | "NOREPLICAS" | "UNBLOCKED",
+                | "NOREPLICAS" | "UNBLOCKED" | "NOGROUP",
             ) => Self::Busy,
             Some("ERR") if error.detail().is_some_and(|detail| detail.starts_with("max number of clients")) => {
                 Self::Busy

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use super::queue::Source;
+
 /// The keys of one consumer of one queue, all in one slot of a Redis Cluster.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
@@ -12,12 +14,15 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(queue: &str) -> Self {
+    pub(super) fn new(queue: &str, source: &Source) -> Self {
         let tagged = if has_hash_tag(queue) { queue.to_owned() } else { format!("{{{queue}}}") };
         Self {
             queue: queue.to_owned(),
             dead: format!("{tagged}:dead"),
-            consumers: format!("{tagged}:consumers"),
+            consumers: match source {
+                Source::List => format!("{tagged}:consumers"),
+                Source::Stream { group } => format!("{tagged}:consumers:{group}"),
+            },
             tagged,
         }
     }
@@ -44,8 +49,10 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_slot_of_the_queue() {
-        assert_eq!(Keys::new("telemetry:queue").dead, "{telemetry:queue}:dead");
-        assert_eq!(Keys::new("telemetry:{7}:queue").dead, "telemetry:{7}:queue:dead");
-        assert_eq!(Keys::new("{}queue").consumers, "{{}queue}:consumers");
+        assert_eq!(Keys::new("telemetry:queue", &Source::List).dead, "{telemetry:queue}:dead");
+        assert_eq!(Keys::new("telemetry:{7}:queue", &Source::List).dead, "telemetry:{7}:queue:dead");
+        assert_eq!(Keys::new("{}queue", &Source::List).consumers, "{{}queue}:consumers");
+        let stream = Source::Stream { group: "exporter".to_owned() };
+        assert_eq!(Keys::new("queue", &stream).consumers, "{queue}:consumers:exporter");
     }
 }

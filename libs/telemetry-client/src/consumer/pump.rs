@@ -220,7 +220,11 @@ impl Pump {
         for Unsettled { id, how, done } in self.unsettled.drain(..batch) {
             let number = self.in_flight.remove(&id).and_then(|taken| taken.number);
             match (how, number) {
-                (Settlement::Returned, Some((instance, sequence))) => self.ledger.forget(instance, sequence),
+                (Settlement::Returned, Some((instance, sequence))) => {
+                    self.ledger.forget(instance, sequence);
+                    // Of a stream it is still this consumer's.
+                    connections.strays = true;
+                }
                 (Settlement::Dead(_), _) => {
                     self.counters.0.dead_letters.fetch_add(1, Ordering::Relaxed);
                 }
@@ -251,11 +255,11 @@ impl Pump {
     /// Admits what Redis holds for this consumer and the consumer does not know of. No take may be under way.
     async fn find_strays(&mut self, connections: &mut Connections) -> Result<(), Failed> {
         let held = self.queue.held(&mut connections.asking).await.map_err(|error| Failed("look for strays", error))?;
-        let mut known: BTreeMap<&[u8], usize> = BTreeMap::new();
+        let mut known: BTreeMap<&Element, usize> = BTreeMap::new();
         for taken in self.in_flight.values() {
             *known.entry(&taken.element).or_default() += 1;
         }
-        let mut is_stray = |element: &Element| match known.get_mut(element.as_slice()) {
+        let mut is_stray = |element: &Element| match known.get_mut(element) {
             Some(copies) if *copies > 0 => {
                 *copies -= 1;
                 false
@@ -284,7 +288,7 @@ impl Pump {
     fn admit(&mut self, element: Element) {
         let id = self.next_id;
         self.next_id += 1;
-        let number = match decode(&element) {
+        let number = match decode(&element.payload) {
             Ok(event) => self.admit_event(id, event),
             Err(unreadable) => {
                 self.bury(id, unreadable);

@@ -1,4 +1,7 @@
-//! The Redis list and what stands beside it: each function is one round trip.
+//! The list or stream in Redis and what stands beside it: each function is one round trip.
+
+mod list;
+mod stream;
 
 use std::time::{Duration, SystemTime};
 
@@ -23,33 +26,35 @@ const BATCH: usize = 256;
 /// Messages that the dead-letter list holds, at most.
 const MAX_DEAD: isize = 10_000;
 
-/// Gives back what a consumer had taken, oldest at the head again, unless it lives. One that had nothing is forgotten; one
-/// that had something is forgotten the next time, since a server may still serve a connection of its own.
-const RECLAIM: &str = "
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local moved = 0
-while redis.call('LMOVE', KEYS[2], KEYS[3], 'LEFT', 'RIGHT') do moved = moved + 1 end
-if moved == 0 then redis.call('SREM', KEYS[4], ARGV[1]) end
-return moved";
-
-/// Puts a message that this consumer still has back to the head of the queue.
-const RETURN: &str = "
-if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[1]) end";
-
-/// Moves a message that this consumer still has to the dead-letter list.
-const BURY: &str = "
-if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 1 then
-  redis.call('LPUSH', KEYS[2], ARGV[2])
-  redis.call('LTRIM', KEYS[2], 0, ARGV[3])
-end";
+/// Ends a script that takes a message from this consumer: it goes to the dead-letter list.
+const BURY: &str = "redis.call('LPUSH', KEYS[2], ARGV[1]) redis.call('LTRIM', KEYS[2], 0, ARGV[2])";
 
 /// An element of the queue as it was found.
-pub(super) type Element = Vec<u8>;
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Element {
+    /// Of an entry of a stream; elements of a list have none.
+    id: String,
+    pub(super) payload: Vec<u8>,
+}
+
+/// What the key holds.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    List,
+    Stream { group: String },
+}
+
+impl Element {
+    fn of_list(payload: Vec<u8>) -> Self {
+        Self { id: String::new(), payload }
+    }
+}
 
 /// The queue as one consumer sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     client: Client,
+    source: Source,
     keys: Keys,
     consumer: Uuid,
     processing: String,
@@ -62,7 +67,7 @@ pub(super) struct Queue {
 pub(super) struct Beat {
     /// Elements that this consumer has in Redis' eyes.
     pub(super) held: usize,
-    /// Elements of dead consumers that went back to the queue.
+    /// Elements of dead consumers that went back to the queue, or are this one's now.
     pub(super) reclaimed: u64,
 }
 
@@ -80,10 +85,11 @@ struct DeadLetter<'a> {
 
 impl Queue {
     pub(super) fn new(settings: &ConsumerSettings) -> Result<Self, ConsumerError> {
-        let keys = Keys::new(&settings.key);
+        let keys = Keys::new(&settings.key, &settings.source);
         let consumer = Uuid::new_v4();
         Ok(Self {
             client: Client::open(settings.url.as_str()).map_err(ConsumerError::Settings)?,
+            source: settings.source.clone(),
             processing: keys.processing(&consumer),
             alive: keys.alive(&consumer),
             keys,
@@ -103,7 +109,11 @@ impl Queue {
 
     /// A connection to ask on.
     pub(super) async fn connect(&self, limit: Duration) -> RedisResult<MultiplexedConnection> {
-        self.connect_with(limit, self.response_timeout).await
+        let mut connection = self.connect_with(limit, self.response_timeout).await?;
+        if let Source::Stream { group } = &self.source {
+            self.make_group(&mut connection, group).await?;
+        }
+        Ok(connection)
     }
 
     /// A connection to wait on, which nothing else can use meanwhile.
@@ -119,26 +129,10 @@ impl Queue {
 
     /// Takes up to `room` elements, oldest first. Waits for the first one, though not for ever.
     pub(super) async fn take(self, mut connection: MultiplexedConnection, room: usize) -> RedisResult<Vec<Element>> {
-        let (first, waiting): (Option<Element>, usize) = redis::pipe()
-            .cmd("BLMOVE")
-            .arg(&[&self.keys.queue, &self.processing, "RIGHT", "LEFT"])
-            .arg(BLOCK.as_secs())
-            .cmd("LLEN")
-            .arg(&self.keys.queue)
-            .query_async(&mut connection)
-            .await?;
-        let Some(first) = first else { return Ok(Vec::new()) };
-        let mut taken = vec![first];
-        let more = waiting.min(room - 1).min(BATCH - 1);
-        if more > 0 {
-            let mut moves = Pipeline::new();
-            for _ in 0..more {
-                moves.cmd("LMOVE").arg(&[&self.keys.queue, &self.processing, "RIGHT", "LEFT"]);
-            }
-            let moved: Vec<Option<Element>> = moves.query_async(&mut connection).await?;
-            taken.extend(moved.into_iter().flatten());
+        match &self.source {
+            Source::List => self.take_of_list(&mut connection, room).await,
+            Source::Stream { group } => self.take_of_stream(&mut connection, group, room).await,
         }
-        Ok(taken)
     }
 
     /// Ends the wait for a message on the connection `waiting`. Where the server does not let us, it ends by itself.
@@ -151,10 +145,10 @@ impl Queue {
 
     /// Everything that this consumer has in Redis' eyes, oldest first.
     pub(super) async fn held(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Element>> {
-        let mut held: Vec<Element> =
-            redis::cmd("LRANGE").arg(&self.processing).arg(0).arg(-1).query_async(connection).await?;
-        held.reverse();
-        Ok(held)
+        match &self.source {
+            Source::List => self.held_of_list(connection).await,
+            Source::Stream { group } => self.held_of_stream(connection, group).await,
+        }
     }
 
     /// Says what becomes of elements that this consumer has.
@@ -165,58 +159,54 @@ impl Queue {
     ) -> RedisResult<()> {
         let mut commands = Pipeline::new();
         for (element, how) in settled {
-            match how {
-                // By value: a place in the list would be another's after this consumer was taken for dead.
-                Settlement::Acknowledged => commands.cmd("LREM").arg(&self.processing).arg(-1).arg(element),
-                Settlement::Returned => {
-                    commands.cmd("EVAL").arg(RETURN).arg(2).arg(&[&self.processing, &self.keys.queue]).arg(element)
-                }
-                Settlement::Dead(reason) => commands
-                    .cmd("EVAL")
-                    .arg(BURY)
-                    .arg(2)
-                    .arg(&[&self.processing, &self.keys.dead])
-                    .arg(element)
-                    .arg(self.dead_letter(element, reason))
-                    .arg(MAX_DEAD - 1),
+            match &self.source {
+                Source::List => self.settle_in_list(&mut commands, element, how),
+                Source::Stream { group } => self.settle_in_stream(&mut commands, group, element, how),
             }
-            .ignore();
         }
-        commands.query_async(connection).await
+        if commands.is_empty() { Ok(()) } else { commands.query_async(connection).await }
     }
 
-    fn dead_letter(&self, element: &Element, reason: &str) -> Vec<u8> {
-        let payload = std::str::from_utf8(element).ok();
+    /// Runs `script`, which ends in [`BURY`], on the place where `payload` is now.
+    fn bury<'p>(
+        &self,
+        commands: &'p mut Pipeline,
+        script: &str,
+        place: &str,
+        payload: &[u8],
+        reason: &str,
+    ) -> &'p mut Pipeline {
+        let command = commands.cmd("EVAL").arg(script).arg(2).arg(&[place, &self.keys.dead]);
+        command.arg(self.dead_letter(payload, reason)).arg(MAX_DEAD - 1)
+    }
+
+    fn dead_letter(&self, payload: &[u8], reason: &str) -> Vec<u8> {
+        let text = std::str::from_utf8(payload).ok();
         let letter = DeadLetter {
             reason,
             dead_since: SystemTime::now().into(),
             consumer: self.consumer.to_string(),
-            payload,
-            payload_base64: payload.is_none().then(|| STANDARD.encode(element)),
+            payload: text,
+            payload_base64: text.is_none().then(|| STANDARD.encode(payload)),
         };
         // Nothing in it can fail to be JSON but a clock beyond the year 9999; then the element itself is kept.
-        serde_json::to_vec(&letter).unwrap_or_else(|_| element.clone())
+        serde_json::to_vec(&letter).unwrap_or_else(|_| payload.to_vec())
     }
 
     /// Gives a sign of life, and gives back what dead consumers had taken.
     pub(super) async fn beat(&self, connection: &mut MultiplexedConnection) -> RedisResult<Beat> {
-        let (consumers, held): (Vec<String>, usize) = redis::pipe()
-            .cmd("SET")
-            .arg(&self.alive)
-            .arg(1)
-            .arg("PX")
-            .arg(u64::try_from(self.dead_after.as_millis()).unwrap_or(u64::MAX))
-            .ignore()
-            .cmd("SADD")
-            .arg(&self.keys.consumers)
-            .arg(self.consumer.to_string())
-            .ignore()
-            .cmd("SMEMBERS")
-            .arg(&self.keys.consumers)
-            .cmd("LLEN")
-            .arg(&self.processing)
-            .query_async(connection)
-            .await?;
+        let mut commands = Pipeline::new();
+        let dead_after = u64::try_from(self.dead_after.as_millis()).unwrap_or(u64::MAX);
+        commands.cmd("SET").arg(&self.alive).arg(1).arg("PX").arg(dead_after).ignore();
+        commands.cmd("SADD").arg(&self.keys.consumers).arg(self.consumer.to_string()).ignore();
+        commands.cmd("SMEMBERS").arg(&self.keys.consumers);
+        match &self.source {
+            Source::List => {
+                commands.cmd("LLEN").arg(&self.processing);
+            }
+            Source::Stream { group } => self.count_in_stream(&mut commands, group),
+        }
+        let (consumers, held): (Vec<String>, usize) = commands.query_async(connection).await?;
         let others = consumers.iter().filter_map(|id| Uuid::try_parse(id).ok()).filter(|id| *id != self.consumer);
         let mut reclaims = Pipeline::new();
         for other in others {
@@ -229,21 +219,21 @@ impl Queue {
         Ok(Beat { held, reclaimed: moved.iter().sum() })
     }
 
-    /// Gives back whatever this consumer has, as somebody who found it dead would.
+    /// Leaves: what this consumer has goes back to a list, as if somebody had found it dead. Of a stream the next consumer
+    /// claims it.
     pub(super) async fn sign_off(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let mut commands = Pipeline::new();
         commands.cmd("DEL").arg(&self.alive).ignore();
-        self.reclaim(&mut commands, &self.consumer);
+        if let Source::List = self.source {
+            self.reclaim_in_list(&mut commands, &self.consumer);
+        }
         commands.query_async::<Vec<u64>>(connection).await.map(drop)
     }
 
     fn reclaim(&self, commands: &mut Pipeline, consumer: &Uuid) {
-        let keys = [
-            self.keys.alive(consumer),
-            self.keys.processing(consumer),
-            self.keys.queue.clone(),
-            self.keys.consumers.clone(),
-        ];
-        commands.cmd("EVAL").arg(RECLAIM).arg(keys.len()).arg(&keys).arg(consumer.to_string());
+        match &self.source {
+            Source::List => self.reclaim_in_list(commands, consumer),
+            Source::Stream { group } => self.reclaim_in_stream(commands, group, consumer),
+        }
     }
 }

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::queue::Source;
+
 /// How to reach and read the queue.
 #[derive(Clone)]
 pub struct ConsumerSettings {
     pub(super) url: String,
     pub(super) key: String,
+    pub(super) source: Source,
     pub(super) max_in_flight: usize,
     pub(super) dead_after: Duration,
     pub(super) missing_after: Option<Duration>,
@@ -24,6 +27,7 @@ impl ConsumerSettings {
         Self {
             url: url.into(),
             key: key.into(),
+            source: Source::List,
             max_in_flight: 1000,
             dead_after: Duration::from_secs(30),
             missing_after: Some(Duration::from_secs(60)),
@@ -32,6 +36,14 @@ impl ConsumerSettings {
             retry_initial: Duration::from_millis(100),
             retry_max: Duration::from_secs(30),
         }
+    }
+
+    /// The key holds a stream and not a list (the collector's `TELEMETRY_REDIS__MODE=stream`); it is read as `group`. Each
+    /// group sees every message; the consumers of one group share them.
+    #[must_use]
+    pub fn stream(mut self, group: impl Into<String>) -> Self {
+        self.source = Source::Stream { group: group.into() };
+        self
     }
 
     /// Messages that may be taken and not acknowledged (1000); at least 1. With that many, no more are taken.
