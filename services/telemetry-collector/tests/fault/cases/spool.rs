@@ -115,12 +115,18 @@ pub async fn acknowledged_and_forgotten() -> Row {
 pub async fn disk_full() -> Row {
     let mut rig = Rig::start().await;
     with_large_samples(&mut rig.case);
-    let mount = "mount -t tmpfs -o size=512k spool \"$0\" && exec \"$@\"";
+    // In a changed root, as Bazel's closed-network route makes one, `unshare` cannot make mounts private by itself: `/` is no
+    // mount there, and they are private already.
+    let mount = "mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=512k spool \"$0\" && exec \"$@\"";
     let folder = rig.folder.path().display().to_string();
     // Nobody but root may mount, if not in a name space of their own.
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    let unshare = if is_root { "--mount" } else { "--map-root-user" };
-    let collector = rig.case.start_through(&["unshare", "--mount", unshare, "sh", "-c", mount, &folder]).await;
+    let mut command = vec!["unshare", "--mount", "--propagation", "unchanged"];
+    if !is_root {
+        command.push("--map-root-user");
+    }
+    command.extend(["sh", "-c", mount, &folder]);
+    let collector = rig.case.start_through(&command).await;
     arrivals(&rig.redis, 5).await;
     hears(&collector, "the spool takes no messages", rig.hang(&collector)).await;
     rig.case.fault("file system full");
