@@ -15,7 +15,7 @@ use support::eventually;
 use support::publisher::{KEY, connect, kind, message, messages, pop_all, settings};
 use support::redis_server::RedisServer;
 use support::sentinel::SentinelGroup;
-use support::tls::{Authority, TlsServer};
+use support::tls::{Authority, TlsSentinel, TlsServer};
 
 /// A queue that is found in several steps, for each of which a busy machine may need time.
 fn patient_queue(url: impl Into<String>) -> RedisQueue {
@@ -172,6 +172,17 @@ async fn sentinels_and_master_each_have_their_login() {
     let url = format!("redis+sentinel://data:wrong@{}/telemetry", group.addresses());
     let line = rejection(&patient_queue(url)).await;
     assert!(line.contains("master 127.0.0.1:") && !line.contains("wrong"), "{line}");
+}
+
+#[tokio::test]
+async fn sentinel_and_master_are_both_reached_by_tls() {
+    let authority = Authority::new();
+    let master = TlsServer::start(&authority, "127.0.0.1", false).await;
+    let sentinel = TlsSentinel::start(&authority, &master);
+    let tls = authority.trusted();
+    let queue = connect(&RedisSettings { tls, connect_timeout: Duration::from_secs(3), ..settings(sentinel.url()) });
+    publish_in_the_end(&queue, 1).await;
+    assert_eq!(pop_all(&master.server).await, [1]);
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Child;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use telemetry_collector::publishers::TlsFiles;
 use tempfile::TempDir;
 
-use super::redis_server::{RedisServer, free_port};
+use super::redis_server::{RedisServer, free_port, program};
+use super::sentinel::MASTER_NAME;
 
 /// Somebody who vouches for servers and clients, with everything in files.
 pub struct Authority {
@@ -20,6 +22,13 @@ pub struct TlsServer {
     /// The server.
     pub server: RedisServer,
     port: u16,
+}
+
+/// A Sentinel that is encrypted, and watches a master that is.
+pub struct TlsSentinel {
+    process: Child,
+    port: u16,
+    _directory: TempDir,
 }
 
 impl Authority {
@@ -85,5 +94,39 @@ impl TlsServer {
     /// URL of the encrypted port.
     pub fn url(&self) -> String {
         format!("rediss://127.0.0.1:{}", self.port)
+    }
+}
+
+impl TlsSentinel {
+    /// A Sentinel that begins to watch `master`.
+    pub fn start(authority: &Authority, master: &TlsServer) -> Self {
+        let (cert, key) = authority.certificate("sentinel", &["127.0.0.1"]);
+        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+        let configuration = directory.path().join("sentinel.conf");
+        let text = format!(
+            "port 0\ntls-port {port}\nbind 127.0.0.1\ndir {}\ntls-cert-file {}\ntls-key-file {}\n\
+             tls-ca-cert-file {}\ntls-auth-clients no\ntls-replication yes\n\
+             sentinel monitor {MASTER_NAME} 127.0.0.1 {} 1\n",
+            directory.path().display(),
+            cert.display(),
+            key.display(),
+            authority.ca().display(),
+            master.port,
+        );
+        fs::write(&configuration, text).unwrap();
+        let process = program().arg(&configuration).arg("--sentinel").spawn().unwrap();
+        Self { process, port, _directory: directory }
+    }
+
+    /// Where a collector finds the master.
+    pub fn url(&self) -> String {
+        format!("rediss+sentinel://127.0.0.1:{}/{MASTER_NAME}", self.port)
+    }
+}
+
+impl Drop for TlsSentinel {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
