@@ -32,8 +32,21 @@ pub struct Config {
 pub struct RedisConfig {
     /// Server, database and login.
     pub url: String,
-    /// The list that serves as queue.
+    /// The list or stream that serves as queue.
     pub key: String,
+    /// What the key holds.
+    pub mode: QueueMode,
+    /// Keys that hosts are spread over.
+    pub shards: u32,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueMode {
+    /// A list.
+    List,
+    /// A stream.
+    Stream,
 }
 
 /// What is served, and where.
@@ -83,6 +96,8 @@ impl Config {
             redis: RedisConfig {
                 url: reader.read(variables::REDIS_URL, parse::redis_url),
                 key: reader.read(variables::REDIS_KEY, parse::text),
+                mode: reader.read(variables::REDIS_MODE, parse::mode),
+                shards: reader.read(variables::REDIS_SHARDS, parse::shards),
             },
             exporter: ServingConfig {
                 listen: reader.read(variables::LISTEN, parse::address),
@@ -94,6 +109,16 @@ impl Config {
             },
         };
         if reader.mistakes.is_empty() { Ok(config) } else { Err(ExporterError::Configuration(reader.mistakes)) }
+    }
+}
+
+impl RedisConfig {
+    /// Every key that hosts' messages are in.
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        (0..self.shards).map(|shard| match self.shards {
+            1 => self.key.clone(),
+            _ => format!("{}:{{{shard}}}", self.key),
+        })
     }
 }
 
@@ -217,6 +242,14 @@ mod tests {
         ]);
         let config = config.unwrap();
         assert_eq!((config.redis.key.as_str(), config.log.format), ("fleet", LogFormat::Json));
+    }
+
+    #[test]
+    fn shards_are_keys_as_the_collector_names_them() {
+        let keys = |vars: &[(&str, &str)]| read(vars).unwrap().redis.keys().collect::<Vec<_>>();
+        assert_eq!(keys(&[]), ["telemetry:queue"]);
+        assert_eq!(keys(&[("TELEMETRY_REDIS__SHARDS", "2")]), ["telemetry:queue:{0}", "telemetry:queue:{1}"]);
+        assert!(read(&[("TELEMETRY_REDIS__SHARDS", "0")]).is_err());
     }
 
     #[test]

@@ -54,13 +54,13 @@ pub struct Exposition(Registry);
 struct Sources {
     fleet: Arc<Fleet>,
     tally: Arc<Tally>,
-    counters: Counters,
+    counters: Vec<Counters>,
 }
 
 impl Exposition {
     /// The text is made of these at each scrape.
     #[must_use]
-    pub fn new(fleet: Arc<Fleet>, tally: Arc<Tally>, counters: Counters) -> Self {
+    pub fn new(fleet: Arc<Fleet>, tally: Arc<Tally>, counters: Vec<Counters>) -> Self {
         let mut registry = Registry::with_prefix("telemetry");
         registry.register_collector(Box::new(Sources { fleet, tally, counters }));
         Self(registry)
@@ -228,15 +228,23 @@ impl Families<'_, '_> {
         let hosts = hosts as f64;
         let one = |value| std::iter::once((Vec::new(), value));
         self.gauge(("exporter_hosts", None, "Hosts that are served"), one(hosts))?;
-        let up = f64::from(u8::from(counters.is_connected()));
-        self.gauge(("exporter_queue_up", None, "1 while Redis serves the queue to the exporter"), one(up))?;
-        self.counter("exporter_messages", "Messages taken from the queue", counters.messages())?;
-        self.counter("exporter_duplicates", "Second copies of messages, dropped", counters.duplicates())?;
-        self.counter("exporter_dead_letters", "Messages that could not be read, set aside", counters.dead_letters())?;
+        let up = f64::from(u8::from(counters.iter().all(Counters::is_connected)));
+        let sum = |count: fn(&Counters) -> u64| counters.iter().map(count).sum();
+        self.gauge(
+            ("exporter_queue_up", None, "1 while Redis serves the queue to the exporter, every shard of it"),
+            one(up),
+        )?;
+        self.counter("exporter_messages", "Messages taken from the queue", sum(Counters::messages))?;
+        self.counter("exporter_duplicates", "Second copies of messages, dropped", sum(Counters::duplicates))?;
+        self.counter(
+            "exporter_dead_letters",
+            "Messages that could not be read, set aside",
+            sum(Counters::dead_letters),
+        )?;
         self.counter(
             "exporter_reclaimed",
             "Messages of dead consumers, given back to the queue",
-            counters.reclaimed(),
+            sum(Counters::reclaimed),
         )?;
         self.counter("exporter_other_major", "Messages of another major version of the schema", tally.other_major())?;
         self.counter("exporter_gap_numbers", "Messages that collectors named as lost", tally.gap_numbers())?;
@@ -345,7 +353,7 @@ mod tests {
     fn exposition(hosts: &[Sample]) -> Exposition {
         let fleet = Fleet::new(Duration::from_secs(60));
         hosts.iter().for_each(|sample| fleet.update(sample));
-        Exposition::new(Arc::new(fleet), Arc::default(), Counters::default())
+        Exposition::new(Arc::new(fleet), Arc::default(), vec![Counters::default()])
     }
 
     fn host(name: &str) -> Sample {

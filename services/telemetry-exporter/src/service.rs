@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use telemetry_client::{ConsumerSettings, QueueConsumer};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, QueueMode, RedisConfig};
 use crate::errors::ExporterError;
 use crate::exposition::Exposition;
 use crate::fleet::Fleet;
 use crate::http;
 use crate::intake::{Intake, Tally};
 
+/// The consumer group that reads a stream: with all exporters in it, each message comes to one of them.
+const GROUP: &str = "telemetry-exporter";
 /// Time that scrapes under way and the farewell to Redis have after the signal.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -25,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Service {
     listener: TcpListener,
     address: SocketAddr,
-    intake: Intake,
+    intakes: Vec<Intake>,
     exposition: Arc<Exposition>,
 }
 
@@ -38,22 +41,23 @@ impl Service {
         let address = config.exporter.listen;
         let bind = |source| ExporterError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
-        let consumer = QueueConsumer::connect(ConsumerSettings::new(&config.redis.url, &config.redis.key))?;
-        Self::new(listener, consumer, config.exporter.host_expiry)
+        Self::new(listener, consumers(&config.redis)?, config.exporter.host_expiry)
     }
 
     /// An exporter of parts that the caller brings.
     ///
     /// # Errors
     /// [`ExporterError::System`] when the listener does not know its address.
-    pub fn new(listener: TcpListener, consumer: QueueConsumer, expiry: Duration) -> Result<Self, ExporterError> {
+    pub fn new(listener: TcpListener, consumers: Vec<QueueConsumer>, expiry: Duration) -> Result<Self, ExporterError> {
         let address =
             listener.local_addr().map_err(|error| ExporterError::system("learn the address listened on", error))?;
         let fleet = Arc::new(Fleet::new(expiry));
         let tally = Arc::new(Tally::default());
-        let intake = Intake::new(consumer, Arc::clone(&fleet), Arc::clone(&tally));
-        let exposition = Arc::new(Exposition::new(fleet, tally, intake.counters()));
-        Ok(Self { listener, address, intake, exposition })
+        let intake = |consumer| Intake::new(consumer, Arc::clone(&fleet), Arc::clone(&tally));
+        let intakes: Vec<_> = consumers.into_iter().map(intake).collect();
+        let counters = intakes.iter().map(Intake::counters).collect();
+        let exposition = Arc::new(Exposition::new(fleet, tally, counters));
+        Ok(Self { listener, address, intakes, exposition })
     }
 
     /// Serves until `shutdown`, then gives back to the queue what it has not seen to.
@@ -62,7 +66,7 @@ impl Service {
     /// [`ExporterError::System`] when connections can no longer be accepted.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ExporterError> {
         info!(address = %self.address, "serving /metrics");
-        let intake = tokio::spawn(self.intake.run(shutdown.clone()));
+        let intakes: JoinSet<()> = self.intakes.into_iter().map(|intake| intake.run(shutdown.clone())).collect();
         let stopped = shutdown.clone();
         let serving = axum::serve(self.listener, http::router(self.exposition))
             .with_graceful_shutdown(async move { stopped.cancelled().await });
@@ -72,10 +76,23 @@ impl Service {
             () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
         };
         shutdown.cancel();
-        if timeout(GRACE, intake).await.is_err() {
+        if timeout(GRACE, intakes.join_all()).await.is_err() {
             warn!("Redis does not answer; what was taken is left to the next consumer");
         }
         info!("stopped");
         served.map_err(|error| ExporterError::system("serve /metrics", error))
     }
+}
+
+/// One consumer for each key.
+fn consumers(redis: &RedisConfig) -> Result<Vec<QueueConsumer>, ExporterError> {
+    let consumer = |key| {
+        let settings = ConsumerSettings::new(&redis.url, key);
+        let settings = match redis.mode {
+            QueueMode::List => settings,
+            QueueMode::Stream => settings.stream(GROUP),
+        };
+        Ok(QueueConsumer::connect(settings)?)
+    };
+    redis.keys().map(consumer).collect()
 }

@@ -35,6 +35,22 @@ async fn the_latest_values_of_every_host_are_served() {
 }
 
 #[tokio::test]
+async fn the_shards_of_a_collector_that_writes_streams_are_read() {
+    let redis = RedisServer::start().await;
+    for (shard, host) in ["web", "db"].iter().enumerate() {
+        let message = sample(host, Uuid::new_v4(), 1, NOW, 10.0).to_json().unwrap();
+        let mut add = redis::cmd("XADD");
+        redis.run(add.arg(format!("{QUEUE}:{{{shard}}}")).arg("*").arg("message").arg(message)).await;
+    }
+    let vars = [("TELEMETRY_REDIS__MODE", "stream"), ("TELEMETRY_REDIS__SHARDS", "2")];
+    let exporter = Exporter::start(&redis, &vars).await;
+    exporter.eventually_serves(r#"telemetry_cpu_usage_ratio{host="web"} 0.1"#).await;
+    exporter.eventually_serves(r#"telemetry_cpu_usage_ratio{host="db"} 0.1"#).await;
+    exporter.eventually_serves("telemetry_exporter_messages_total 2").await;
+    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+}
+
+#[tokio::test]
 async fn a_host_that_is_stale_is_not_served() {
     let redis = RedisServer::start().await;
     push(&redis, sample("gone", Uuid::new_v4(), 1, Duration::from_secs(3600), 10.0).to_json().unwrap()).await;

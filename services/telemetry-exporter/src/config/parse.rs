@@ -8,8 +8,9 @@ use std::time::Duration;
 use redis::IntoConnectionInfo;
 use tracing_subscriber::EnvFilter;
 
-use super::LogFormat;
+use super::{LogFormat, QueueMode};
 
+const SHARDS_RANGE: RangeInclusive<u32> = 1..=16_384;
 const EXPIRY_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
 /// A text that is not what its variable may be.
@@ -25,6 +26,18 @@ pub(super) fn text(text: &str) -> Parsed<String> {
 pub(super) fn redis_url(text: &str) -> Parsed<String> {
     text.into_connection_info().map_err(|_| NotAllowed)?;
     Ok(text.to_owned())
+}
+
+pub(super) fn mode(text: &str) -> Parsed<QueueMode> {
+    match text {
+        "list" => Ok(QueueMode::List),
+        "stream" => Ok(QueueMode::Stream),
+        _ => Err(NotAllowed),
+    }
+}
+
+pub(super) fn shards(text: &str) -> Parsed<u32> {
+    text.parse().ok().filter(|shards| SHARDS_RANGE.contains(shards)).ok_or(NotAllowed)
 }
 
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {

@@ -35,6 +35,22 @@ pub(super) const REDIS_KEY: &Variable = &Variable {
     secret: false,
 };
 
+pub(super) const REDIS_MODE: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__MODE",
+    default: "list",
+    allowed: "list or stream",
+    meaning: "What the key holds, as the collector has it. A stream is read as the consumer group telemetry-exporter.",
+    secret: false,
+};
+
+pub(super) const REDIS_SHARDS: &Variable = &Variable {
+    name: "TELEMETRY_REDIS__SHARDS",
+    default: "1",
+    allowed: "a whole number from 1 to 16384",
+    meaning: "Keys that hosts are spread over, KEY:{0}, KEY:{1}, …, as the collector has it; two connections each.",
+    secret: false,
+};
+
 pub(super) const LISTEN: &Variable = &Variable {
     name: "TELEMETRY_EXPORTER__LISTEN",
     default: "127.0.0.1:9464",
@@ -68,4 +84,5 @@ pub(super) const LOG_FILTER: &Variable = &Variable {
 };
 
 /// Every variable, in the order in which people meet them.
-pub(super) const VARIABLES: &[&Variable] = &[REDIS_URL, REDIS_KEY, LISTEN, HOST_EXPIRY, LOG_FORMAT, LOG_FILTER];
+pub(super) const VARIABLES: &[&Variable] =
+    &[REDIS_URL, REDIS_KEY, REDIS_MODE, REDIS_SHARDS, LISTEN, HOST_EXPIRY, LOG_FORMAT, LOG_FILTER];
