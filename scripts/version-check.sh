@@ -64,30 +64,28 @@ locked() {
 
 members() { sed -n '/^members = \[/,/\]/p' Cargo.toml | grep -o '"[^"]*"' | tr -d '"'; }
 
-# of_crates KEY: FILE and VALUE, a line each, of every crate's manifest; `KEY.workspace = true` is the workspace's value.
+# of_crates KEY: FILE and VALUE, a line each, of the crates that do not say `KEY.workspace = true`.
 of_crates() {
-  local key=$1 manifest found
+  local key=$1 manifest
   while read -r manifest; do
     manifest+=/Cargo.toml
-    found=$(in_table "$manifest" package "^$key = \"\\(.*\\)\"")
-    [ "$(in_table "$manifest" package "^$key.workspace = \\(true\\)")" != true ] || found=$(in_workspace "$key")
-    printf '%s\n%s\n' "$manifest" "$found"
+    [ "$(in_table "$manifest" package "^$key.workspace = \\(true\\)")" = true ] ||
+      printf '%s\n%s\n' "$manifest" "$(in_table "$manifest" package "^$key = \"\\(.*\\)\"")"
   done < <(members)
 }
 
 in_workspace() { in_table Cargo.toml workspace.package "^$1 = \"\\(.*\\)\""; }
 
 product_version() {
-  local of_crates of_function=services/telemetry-collector/src/lib.rs said
-  mapfile -t of_crates < <(of_crates version)
-  said=$(sed -n '/^pub fn version()/{n;s/^ *"\{0,1\}\(.*[^"]\)"\{0,1\}$/\1/p}' "$of_function")
-  [ "$said" != 'env!("CARGO_PKG_VERSION")' ] || said=$(in_workspace version)
+  local others function=services/telemetry-collector/src/lib.rs said
+  mapfile -t others < <(of_crates version)
+  said=$(sed -n '/^pub fn version()/{n;s/^ *//p}' "$function")
+  [ "$said" = 'env!("CARGO_PKG_VERSION")' ] || others+=("$function" "${said//\"/}")
   same "product version" \
     MODULE.bazel "$(value MODULE.bazel '^    version = "\(.*\)",$')" \
     Cargo.toml "$(in_workspace version)" \
     CHANGELOG.md "$(value CHANGELOG.md '^## \[\([0-9][^]]*\)\].*')" \
-    "$of_function" "$said" \
-    "${of_crates[@]}"
+    "${others[@]}"
 }
 
 rust_version() {
