@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisResult};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{PATIENCE, eventually};
 
 /// A program that is a server, and the variable that names another one.
 #[derive(Clone, Copy)]
@@ -85,7 +85,10 @@ impl RedisServer {
 
     /// A connection of the test's own, by the Unix socket.
     pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        redis::Client::open(self.unix_url())?.get_multiplexed_async_connection().await
+        // A busy machine is no failure of the server's.
+        let patience =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+        redis::Client::open(self.unix_url())?.get_multiplexed_async_connection_with_config(&patience).await
     }
 
     /// Runs a command, such as `["CONFIG", "SET", "maxmemory", "1"]`.

@@ -19,9 +19,15 @@ struct Rig {
 
 impl Rig {
     async fn start(copies: Copies) -> Self {
+        Self::start_with(copies, "1s").await
+    }
+
+    /// The same with this time for an answer of Redis.
+    async fn start_with(copies: Copies, response_timeout: &str) -> Self {
         let redis = RedisServer::start().await;
         let proxy = Proxy::start(redis.port()).await;
         let mut case = Case::new(&format!("redis://{}", proxy.address()));
+        case.set("TELEMETRY_REDIS__RESPONSE_TIMEOUT", response_timeout);
         if copies == Copies::One {
             case.exactly_once();
         }
@@ -112,12 +118,12 @@ pub async fn silence_to_the_client(copies: Copies) -> Row {
 
 /// A slow way is no outage; only one that is slower than the time-out is.
 pub async fn latency(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+    let mut rig = Rig::start_with(copies, "3s").await;
     rig.proxy.delay(Duration::from_millis(150));
     rig.case.fault("latency above the interval");
     arrivals(&rig.redis, 20).await;
     assert!(!rig.collector.log().contains("messages cannot be delivered"), "{}", rig.collector.log());
-    hears(&rig.collector, "messages cannot be delivered", async { rig.proxy.delay(Duration::from_secs(3)) }).await;
+    hears(&rig.collector, "messages cannot be delivered", async { rig.proxy.delay(Duration::from_secs(4)) }).await;
     rig.case.fault("latency above the time-out");
     hears(&rig.collector, OUTAGE_ENDED, async { rig.proxy.heal() }).await;
     rig.end().await
