@@ -93,8 +93,7 @@ impl Commands {
         }
     }
 
-    /// Whether the cap is in force, and how many replicas it takes, are judged by the caller: each reply is by itself, so
-    /// that an error of LTRIM does not hide that LPUSH was acknowledged.
+    /// Each reply is judged by itself: an error of LTRIM must not hide that LPUSH was acknowledged.
     async fn push_to_list(
         &self,
         connection: &mut impl ConnectionLike,

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisConnectionInfo, RedisResult,
-    ServerErrorKind,
+    ServerErrorKind, Value, from_redis_value,
 };
 use tokio::time::timeout;
 
@@ -96,9 +96,8 @@ impl Connector {
         let address = master.addr().to_string();
         let mut link = self.open(master).await.map_err(|failure| failure.at(format!("master {address}")))?;
         // A Sentinel that was cut off names a master that is none any more.
-        let role: RedisResult<(String,)> = role(&mut link.connection).await;
-        match role {
-            Ok((role,)) if role != "master" => Err(Failure::not_master(&address, &role)),
+        match role(&mut link.connection).await {
+            Ok(role) if role != "master" => Err(Failure::not_master(&address, &role)),
             Err(error) if !is_forbidden(&error) => Err(Failure::from(error).at(format!("master {address}"))),
             Ok(_) | Err(_) => Ok(link),
         }
@@ -110,7 +109,7 @@ impl Connector {
             let address = node.addr().to_string();
             let at_node = |failure: Failure| failure.at(format!("node {address}"));
             let mut link = self.open(node.clone()).await.map_err(at_node)?;
-            let answer: RedisResult<redis::Value> = self.question.query_async(&mut link.connection).await;
+            let answer: RedisResult<Value> = self.question.query_async(&mut link.connection).await;
             let error = match answer {
                 Ok(_) => return Ok(link),
                 // The key has another type: whoever pushes will hear it.
@@ -191,10 +190,9 @@ impl managed::Manager for Connector {
 }
 
 /// The part of a server in its replication.
-async fn role(connection: &mut MultiplexedConnection) -> RedisResult<(String,)> {
-    let answer: Vec<redis::Value> = redis::cmd("ROLE").query_async(connection).await?;
-    let role = answer.into_iter().next().unwrap_or(redis::Value::Nil);
-    Ok((redis::from_redis_value(role)?,))
+async fn role(connection: &mut MultiplexedConnection) -> RedisResult<String> {
+    let answer: Vec<Value> = redis::cmd("ROLE").query_async(connection).await?;
+    Ok(from_redis_value(answer.into_iter().next().unwrap_or(Value::Nil))?)
 }
 
 fn is_forbidden(error: &redis::RedisError) -> bool {
