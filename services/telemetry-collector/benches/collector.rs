@@ -14,11 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use support::redis_server::RedisServer;
-use telemetry_collector::batch::{Batch, EncodedMessage};
+use telemetry_collector::batch::{Batch, EncodedMessage, Encoding};
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
 use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
-use telemetry_collector::outbox::{OnFull, Outbox, Stamper};
+use telemetry_collector::outbox::{OnFull, Outbox, OutboxSettings, Stamper};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -48,7 +48,8 @@ fn sample_of(cpu: CpuMetrics) -> TelemetryData {
 }
 
 fn outbox() -> Outbox {
-    Outbox::new(64 << 20, OnFull::DropOldest, Stamper::new(WallClock::system()))
+    let settings = OutboxSettings { max_bytes: 64 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json };
+    Outbox::new(settings, Stamper::new(WallClock::system()))
 }
 
 fn message(runtime: &Runtime) -> TelemetryMessage {
@@ -91,7 +92,7 @@ fn encoding(criterion: &mut Criterion) {
         bencher.iter(|| serde_json::to_vec(black_box(&message)).unwrap());
     });
     group.bench_function("checked message", |bencher| {
-        bencher.iter(|| EncodedMessage::encode(black_box(&message)).unwrap());
+        bencher.iter(|| EncodedMessage::encode(black_box(&message), Encoding::Json).unwrap());
     });
 }
 
@@ -100,7 +101,7 @@ fn publishing(criterion: &mut Criterion) {
     let redis = runtime.block_on(RedisServer::start());
     let at_least_once = queue(&redis, DeliveryMode::AtLeastOnce);
     let exactly_once = queue(&redis, DeliveryMode::ExactlyOnce);
-    let message = EncodedMessage::encode(&message(&runtime)).unwrap();
+    let message = EncodedMessage::encode(&message(&runtime), Encoding::Json).unwrap();
     let mut connection = runtime.block_on(redis.connect()).unwrap();
     let mut group = criterion.benchmark_group("publish");
     for batch_size in [1, 16, 128] {
@@ -114,7 +115,7 @@ fn publishing(criterion: &mut Criterion) {
             let mut push = redis::cmd("LPUSH");
             push.arg("reference");
             batch.messages.iter().for_each(|message| {
-                push.arg(&message.json[..]);
+                push.arg(&message.body[..]);
             });
             bencher.iter(|| {
                 let length: u64 = runtime.block_on(push.query_async(&mut connection)).unwrap();

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use support::redis_server::RedisServer;
 use telemetry_collector::backlog::Backlog;
+use telemetry_collector::batch::Encoding;
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector};
 use telemetry_collector::health::{Component, HealthBoard};
 use telemetry_collector::models::{TelemetryData, TelemetryMetadata};
-use telemetry_collector::outbox::{OnFull, Outbox, Stamper};
+use telemetry_collector::outbox::{OnFull, Outbox, OutboxSettings, Stamper};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
 use telemetry_collector::spool::{Spool, SpoolSettings, SyncPolicy};
 
@@ -96,7 +97,8 @@ async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
 }
 
 fn outbox() -> Outbox {
-    Outbox::new(1 << 30, OnFull::DropOldest, Stamper::new(WallClock::system()))
+    let settings = OutboxSettings { max_bytes: 1 << 30, on_full: OnFull::DropOldest, encoding: Encoding::Json };
+    Outbox::new(settings, Stamper::new(WallClock::system()))
 }
 
 async fn payload() -> String {

@@ -229,10 +229,10 @@ impl Line {
         let mut messages = Vec::new();
         let mut bytes = 0;
         while let Some(message) = self.messages.pop_front_if(|next| {
-            let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + next.json.len() <= BATCH_MAX_BYTES;
+            let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + next.body.len() <= BATCH_MAX_BYTES;
             fits || messages.is_empty()
         }) {
-            bytes += message.json.len();
+            bytes += message.body.len();
             messages.push(message);
         }
         let (instance_id, acknowledged) = (self.instance_id, self.acknowledged);

@@ -20,6 +20,7 @@ pub use describe::{environment_help, markdown_reference};
 use reader::{Found, Reader};
 pub use secret::Secret;
 
+use crate::batch::Encoding;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
 use crate::outbox::OnFull;
@@ -68,6 +69,8 @@ pub struct RedisConfig {
     pub tls: TlsFiles,
     /// The list or stream that serves as queue.
     pub key: String,
+    /// How messages are written.
+    pub encoding: Encoding,
     /// Messages the queue may hold before the oldest go; 0 = no cap.
     pub max_length: u64,
     /// What the key holds.
@@ -189,6 +192,7 @@ impl Config {
                     key: reader.read(variables::REDIS_TLS_KEY, parse::file),
                 },
                 key: reader.read(variables::REDIS_KEY, parse::text),
+                encoding: reader.read(variables::REDIS_ENCODING, parse::encoding),
                 max_length: reader.read(variables::REDIS_MAX_LENGTH, parse::number),
                 mode: reader.read(variables::REDIS_MODE, parse::queue_mode),
                 delivery: reader.read(variables::REDIS_DELIVERY, parse::delivery_mode),

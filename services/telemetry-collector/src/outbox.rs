@@ -17,7 +17,7 @@ use uuid::Uuid;
 use gaps::Gaps;
 pub use stamper::Stamper;
 
-use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
+use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage, Encoding};
 use crate::errors::TelemetryResult;
 use crate::events;
 use crate::models::{GapReason, Payload, TelemetryData, TelemetryMessage};
@@ -37,6 +37,17 @@ pub enum OnFull {
     DropOldest,
     /// Samples in between: what is left spans the whole outage, with every second sample, then every fourth, and so on.
     Decimate,
+}
+
+/// What an outbox does with messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxSettings {
+    /// Memory that waiting messages may take, but for one message.
+    pub max_bytes: usize,
+    /// What is given up when there is no room.
+    pub on_full: OnFull,
+    /// How messages are written.
+    pub encoding: Encoding,
 }
 
 /// Keeps messages until they are acknowledged. A clone is the same outbox.
@@ -66,8 +77,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Ledger {
-    max_bytes: usize,
-    on_full: OnFull,
+    settings: OutboxSettings,
     stamper: Stamper,
     waiting: VecDeque<EncodedMessage>,
     status: OutboxStatus,
@@ -77,13 +87,11 @@ struct Ledger {
 }
 
 impl Outbox {
-    /// An empty outbox that holds at most `max_bytes`, or one message, gives up messages as `on_full` says, and numbers
-    /// them by `stamper`.
+    /// An empty outbox that numbers messages by `stamper`.
     #[must_use]
-    pub fn new(max_bytes: usize, on_full: OnFull, stamper: Stamper) -> Self {
+    pub fn new(settings: OutboxSettings, stamper: Stamper) -> Self {
         let ledger = Ledger {
-            max_bytes,
-            on_full,
+            settings,
             stamper,
             waiting: VecDeque::new(),
             status: OutboxStatus::default(),
@@ -201,7 +209,7 @@ impl Outbox {
 impl Ledger {
     fn append(&mut self, payload: Payload) -> TelemetryResult<TelemetryMessage> {
         let message = self.stamper.stamp(payload);
-        let encoded = EncodedMessage::encode(&message).inspect_err(|error| {
+        let encoded = EncodedMessage::encode(&message, self.settings.encoding).inspect_err(|error| {
             self.lose(message.sequence, GapReason::Invalid);
             events::message_invalid(message.sequence, error);
         })?;
@@ -219,7 +227,7 @@ impl Ledger {
     fn make_room(&mut self) {
         let lost_before = self.status.lost;
         let first_of_these = self.untold.count() == 0;
-        if self.is_too_full() && self.on_full == OnFull::Decimate {
+        if self.is_too_full() && self.settings.on_full == OnFull::Decimate {
             self.decimate();
         }
         while self.is_too_full() {
@@ -232,12 +240,12 @@ impl Ledger {
     }
 
     fn is_too_full(&self) -> bool {
-        self.status.bytes > self.max_bytes && self.waiting.len() > 1
+        self.status.bytes > self.settings.max_bytes && self.waiting.len() > 1
     }
 
     /// Makes the samples sparser, where they are the densest first, until a good part of the outbox is free.
     fn decimate(&mut self) {
-        let enough = self.max_bytes - self.max_bytes / DECIMATED_SHARE;
+        let enough = self.settings.max_bytes - self.settings.max_bytes / DECIMATED_SHARE;
         let sequence = |message: Option<&EncodedMessage>| message.map_or(0, |message| message.sequence);
         let whole = sequence(self.waiting.back()) - sequence(self.waiting.front());
         let mut distance = 2;
@@ -302,7 +310,7 @@ impl Ledger {
         if self.waiting.is_empty() {
             self.tell_of_losses();
         }
-        let max_bytes = BATCH_MAX_BYTES.min(self.max_bytes / BATCH_MAX_SHARE);
+        let max_bytes = BATCH_MAX_BYTES.min(self.settings.max_bytes / BATCH_MAX_SHARE);
         let mut messages = Vec::new();
         let mut bytes = 0;
         while let Some(message) = self.waiting.pop_front_if(|next| {
@@ -323,7 +331,7 @@ impl Ledger {
 }
 
 fn memory_of(message: &EncodedMessage) -> usize {
-    message.json.len() + ENTRY_OVERHEAD_BYTES
+    message.body.len() + ENTRY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::events;
 use crate::health::{Component, HealthBoard};
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
-use crate::outbox::{OnFull, Outbox, Stamper};
+use crate::outbox::{Outbox, OutboxSettings, Stamper};
 use crate::publishers::{
     Backoff, DeliveryMode, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key,
 };
@@ -44,10 +44,8 @@ pub struct Parts {
     pub metadata: TelemetryMetadata,
     /// Time from one sample to the next.
     pub interval: Interval,
-    /// Memory for messages that are not acknowledged yet, in bytes.
-    pub outbox_max_bytes: usize,
-    /// What is given up when it is full.
-    pub on_full: OnFull,
+    /// How messages are written, and kept in memory until they are acknowledged.
+    pub outbox: OutboxSettings,
     /// Where messages are kept on disk as well.
     pub spool: Option<SpoolSettings>,
     /// Where messages go.
@@ -95,10 +93,13 @@ impl Service {
             collectors: vec![Box::new(cpu)],
             metadata: metadata(&host, config),
             interval: config.collection.interval,
-            outbox_max_bytes: config.outbox.max_bytes,
+            outbox: OutboxSettings {
+                max_bytes: config.outbox.max_bytes,
+                on_full: config.outbox.on_full,
+                encoding: config.redis.encoding,
+            },
             publisher: Arc::new(RedisQueue::connect_lazily(&redis_settings(config, &host)?)?),
             retry: config.retry,
-            on_full: config.outbox.on_full,
             spool: config.spool.directory.clone().map(|directory| SpoolSettings {
                 directory,
                 max_bytes: config.spool.max_bytes,
@@ -136,14 +137,14 @@ impl Service {
     /// # Errors
     /// When a part ends by itself. What waits is delivered then, too.
     pub async fn run(self, shutdown: CancellationToken) -> TelemetryResult<()> {
-        let Parts { listener, collectors, metadata, interval, outbox_max_bytes, on_full, .. } = self.parts;
+        let Parts { listener, collectors, metadata, interval, outbox, .. } = self.parts;
         let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new(clock.clone());
         let instance_id = stamper.instance_id();
         events::started(crate::version(), SCHEMA_VERSION, instance_id, interval, publisher.destination());
 
-        let outbox = Outbox::new(outbox_max_bytes, on_full, stamper);
+        let outbox = Outbox::new(outbox, stamper);
         let spool = spool.map(|settings| Spool::start(settings, instance_id)).transpose()?;
         if spool.is_some() {
             health = health.with(Component::Spool);

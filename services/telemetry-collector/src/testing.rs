@@ -4,9 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+use crate::batch::Encoding;
+use crate::clock::WallClock;
 use crate::collectors::TelemetryCollector;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::models::{CoreMetrics, CpuMetrics, TelemetryData, TelemetryMetadata, TelemetryMetrics};
+use crate::outbox::{OnFull, Outbox, OutboxSettings, Stamper};
 
 /// What a sample says of a host that does not exist.
 pub(crate) fn metadata() -> TelemetryMetadata {
@@ -30,6 +33,12 @@ pub(crate) fn sample() -> TelemetryData {
 
 pub(crate) fn cpu() -> CpuMetrics {
     CpuMetrics::new(vec![CoreMetrics::new(0)])
+}
+
+/// An outbox of any size.
+pub(crate) fn outbox(clock: WallClock) -> Outbox {
+    let settings = OutboxSettings { max_bytes: usize::MAX, on_full: OnFull::DropOldest, encoding: Encoding::Json };
+    Outbox::new(settings, Stamper::new(clock))
 }
 
 /// A collector that does as it is told: each call runs `next`.

@@ -57,7 +57,7 @@ impl Example {
 
 async fn queue(redis: &RedisServer) -> Vec<TelemetryMessage> {
     let items: Vec<Vec<u8>> = redis.command(&["LRANGE", QUEUE, "0", "-1"]).await;
-    items.iter().rev().map(|json| TelemetryMessage::from_json(json).unwrap()).collect()
+    items.iter().rev().map(|item| TelemetryMessage::from_either(item).unwrap()).collect()
 }
 
 fn gap_record() -> TelemetryMessage {
@@ -72,11 +72,21 @@ fn gap_record() -> TelemetryMessage {
 }
 
 #[tokio::test]
-async fn every_field_is_read_as_rust_reads_it() {
+async fn every_field_of_json_is_read_as_rust_reads_it() {
+    every_field_is_read_as_rust_reads_it("json", b'{').await;
+}
+
+#[tokio::test]
+async fn every_field_of_protobuf_is_read_as_rust_reads_it() {
+    every_field_is_read_as_rust_reads_it("protobuf", 0x0A).await;
+}
+
+async fn every_field_is_read_as_rust_reads_it(encoding: &str, first_byte: u8) {
     let (redis, example) = (RedisServer::start().await, Example::new().await);
     let url = redis.url();
     let mut collector = Collector::start(&[
         ("TELEMETRY_REDIS__URL", &url),
+        ("TELEMETRY_REDIS__ENCODING", encoding),
         ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
         ("TELEMETRY_COLLECTION__LABELS", "rack=a1,Ort=Köln ☂"),
     ])
@@ -84,6 +94,8 @@ async fn every_field_is_read_as_rust_reads_it() {
     eventually("messages are queued", async || redis.command::<u64>(&["LLEN", QUEUE]).await >= 5).await;
     collector.signal("TERM");
     collector.ended().await;
+    let oldest: Vec<u8> = redis.command(&["LINDEX", QUEUE, "-1"]).await;
+    assert_eq!(oldest[0], first_byte);
     let gap = String::from_utf8(gap_record().to_json().unwrap()).unwrap();
     redis.command::<()>(&["LPUSH", QUEUE, &gap]).await;
 

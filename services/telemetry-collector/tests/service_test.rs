@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use support::eventually;
-use telemetry_collector::batch::Batch;
+use telemetry_collector::batch::{Batch, Encoding};
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
-use telemetry_collector::outbox::OnFull;
+use telemetry_collector::outbox::{OnFull, OutboxSettings};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, RetrySettings, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
 use telemetry_collector::{TelemetryError, TelemetryResult};
@@ -94,8 +94,7 @@ impl Running {
                 ..TelemetryMetadata::default()
             },
             interval: "100ms".parse().unwrap(),
-            outbox_max_bytes: 1 << 20,
-            on_full: OnFull::DropOldest,
+            outbox: OutboxSettings { max_bytes: 1 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json },
             spool: None,
             publisher: Arc::<Remembering>::clone(&publisher),
             retry: RetrySettings {

@@ -57,6 +57,23 @@ impl TelemetryMessage {
         Ok(message)
     }
 
+    /// The message in the protobuf encoding.
+    ///
+    /// # Errors
+    /// When the message breaks a promise of the schema.
+    pub fn to_protobuf(&self) -> Result<Vec<u8>, EncodeError> {
+        self.check()?;
+        Ok(self.encode_to_vec())
+    }
+
+    /// Reads a message in either encoding: JSON begins with a brace, and protobuf never does.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json) or [`from_protobuf`](Self::from_protobuf).
+    pub fn from_either(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.starts_with(b"{") { Self::from_json(bytes) } else { Self::from_protobuf(bytes) }
+    }
+
     /// Reads the protobuf encoding. Fields that this build does not know are ignored.
     ///
     /// # Errors

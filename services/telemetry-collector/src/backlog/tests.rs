@@ -11,9 +11,9 @@ use super::*;
 use crate::clock::WallClock;
 use crate::health::{Component, HealthBoard};
 use crate::models::{Payload, TelemetryMessage};
-use crate::outbox::{OnFull, Stamper};
+use crate::outbox::OnFull;
 use crate::spool::{SpoolSettings, SyncPolicy};
-use crate::testing::sample;
+use crate::testing::{self, sample};
 
 /// One start of the collector with a spool: all but the sampler and the destination.
 struct Start {
@@ -25,7 +25,7 @@ struct Start {
 
 impl Start {
     fn of(settings: SpoolSettings) -> Self {
-        let outbox = Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(WallClock::system()));
+        let outbox = testing::outbox(WallClock::system());
         let spool = Spool::start(settings, outbox.instance_id()).unwrap();
         let health = HealthBoard::new(WallClock::system()).with(Component::Spool).reporter(Component::Spool);
         let filling = tokio::spawn(spool.clone().fill_from(outbox.clone(), health));
@@ -186,7 +186,7 @@ async fn a_destination_that_lost_messages_gets_them_again() {
 
 #[tokio::test]
 async fn without_a_spool_a_destination_that_lost_messages_gets_what_is_there() {
-    let outbox = Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(WallClock::system()));
+    let outbox = testing::outbox(WallClock::system());
     let mut backlog = Backlog::new(outbox.clone(), None);
     for _ in 0..2 {
         outbox.append(sample()).unwrap();
@@ -218,7 +218,7 @@ async fn what_is_damaged_on_disk_is_named_by_a_gap_record() {
     assert_eq!(second.take().await, Some((left, vec![1])));
     assert_eq!(second.take().await, Some((left, vec![3])));
     let gap = second.next().await.unwrap();
-    let told = TelemetryMessage::from_json(&gap.messages[0].json).unwrap();
+    let told = TelemetryMessage::from_json(&gap.messages[0].body).unwrap();
     let Some(Payload::Gap(told)) = told.payload else { panic!("{told:?}") };
     assert_eq!((told.instance_id, told.missing[0].first, told.count), (Some(left.to_string()), 2, 1));
 }

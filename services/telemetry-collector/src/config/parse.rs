@@ -11,6 +11,7 @@ use bytesize::ByteSize;
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Secret};
+use crate::batch::Encoding;
 use crate::interval::Interval;
 use crate::publishers::{DeliveryMode, QueueMode, RedisUrl};
 
@@ -103,6 +104,14 @@ pub(super) fn outbox_bytes(text: &str) -> Parsed<usize> {
         return Err(NotAllowed);
     }
     usize::try_from(bytes).map_err(|_| NotAllowed)
+}
+
+pub(super) fn encoding(text: &str) -> Parsed<Encoding> {
+    match text {
+        "json" => Ok(Encoding::Json),
+        "protobuf" => Ok(Encoding::Protobuf),
+        _ => Err(NotAllowed),
+    }
 }
 
 pub(super) fn on_full(text: &str) -> Parsed<OnFull> {

@@ -20,7 +20,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.collection.interval.as_duration(), Duration::from_secs(1));
     assert!(config.collection.labels.is_empty());
     assert_eq!(config.redis.url.expose(), "redis://127.0.0.1:6379/0");
-    assert_eq!(config.redis.key, "telemetry:queue");
+    assert_eq!((config.redis.key.as_str(), config.redis.encoding), ("telemetry:queue", Encoding::Json));
     assert_eq!(config.redis.max_length, 100_000);
     assert_eq!(config.redis.tls, TlsFiles::default());
     assert_eq!((config.redis.mode, config.redis.delivery), (QueueMode::List, DeliveryMode::AtLeastOnce));
@@ -59,6 +59,7 @@ fn every_variable_is_read() {
         ("TELEMETRY_RETRY__MAX", "2s"),
         ("TELEMETRY_RETRY__REJECTED", "1m"),
         ("TELEMETRY_REDIS__KEY", "Queue Of Ours"),
+        ("TELEMETRY_REDIS__ENCODING", "protobuf"),
         ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
         ("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB"),
         ("TELEMETRY_OUTBOX__ON_FULL", "decimate"),
@@ -87,7 +88,7 @@ fn every_variable_is_read() {
     assert_eq!(config.redis.response_timeout, Duration::from_secs(4));
     assert_eq!(config.retry.initial, Duration::from_secs(1));
     assert_eq!((config.retry.max, config.retry.rejected), (Duration::from_secs(2), Duration::from_secs(60)));
-    assert_eq!(config.redis.key, "Queue Of Ours");
+    assert_eq!((config.redis.key.as_str(), config.redis.encoding), ("Queue Of Ours", Encoding::Protobuf));
     assert_eq!(config.redis.max_length, 0);
     assert_eq!((config.outbox.max_bytes, config.outbox.on_full), (1 << 20, OnFull::Decimate));
     assert_eq!(config.spool.directory, Some("/var/spool/telemetry".into()));

@@ -9,9 +9,9 @@ use super::*;
 use crate::clock::WallClock;
 use crate::errors::{PublishingErrorKind, TelemetryResult};
 use crate::health::{Component, HealthBoard, HealthReader};
-use crate::outbox::{OnFull, Outbox, Stamper};
+use crate::outbox::Outbox;
 use crate::publishers::{Acknowledgement, RetrySettings};
-use crate::testing::sample;
+use crate::testing::{self, sample};
 
 /// Fails as it is told, then takes everything.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl TelemetryPublisher for FlakyPublisher {
 }
 
 fn outbox() -> Outbox {
-    Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(WallClock::system()))
+    testing::outbox(WallClock::system())
 }
 
 fn delivery(outbox: &Outbox, publisher: &Arc<FlakyPublisher>) -> (Delivery, HealthReader) {

@@ -12,7 +12,7 @@ fn outbox(max_bytes: usize) -> Outbox {
 }
 
 fn outbox_that(on_full: OnFull, max_bytes: usize) -> Outbox {
-    Outbox::new(max_bytes, on_full, Stamper::new(WallClock::system()))
+    Outbox::new(OutboxSettings { max_bytes, on_full, encoding: Encoding::Json }, Stamper::new(WallClock::system()))
 }
 
 /// Bytes that one waiting sample takes.
@@ -54,7 +54,7 @@ async fn take_all_of_closed(outbox: &Outbox) -> Vec<TelemetryMessage> {
 }
 
 fn read(batch: &Batch) -> Vec<TelemetryMessage> {
-    batch.messages.iter().map(|message| TelemetryMessage::from_json(&message.json).unwrap()).collect()
+    batch.messages.iter().map(|message| TelemetryMessage::from_either(&message.body).unwrap()).collect()
 }
 
 fn sequences(messages: &[TelemetryMessage]) -> Vec<u64> {
@@ -168,6 +168,22 @@ async fn an_outage_keeps_the_newest_in_a_small_outbox() {
     }
     assert!(on_its_way.messages.len() <= 2);
     assert!(outbox.status().messages >= 7, "{:?}", outbox.status());
+}
+
+#[tokio::test]
+async fn messages_in_protobuf_keep_every_promise() {
+    let settings = OutboxSettings { max_bytes: 300, on_full: OnFull::DropOldest, encoding: Encoding::Protobuf };
+    let outbox = Outbox::new(settings, Stamper::new(WallClock::system()));
+    for _ in 0..3 {
+        outbox.append(sample()).unwrap();
+    }
+    take(&outbox).await;
+    for _ in 0..3 {
+        outbox.append(sample()).unwrap();
+    }
+    let messages = take_all_of_closed(&outbox).await;
+    let told: Vec<_> = messages.iter().filter(|message| matches!(message.payload, Some(Payload::Gap(_)))).collect();
+    assert_eq!(*gap(told[0]), GapRecord::new([1..=2, 4..=6], GapReason::OutboxFull), "{messages:?}");
 }
 
 #[tokio::test]

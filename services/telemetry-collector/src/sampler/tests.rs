@@ -10,8 +10,7 @@ use crate::clock::manual::Time;
 use crate::collectors::TelemetryCollector;
 use crate::health::{Component, HealthBoard, HealthReader};
 use crate::models::{CpuMetrics, Payload};
-use crate::outbox::{OnFull, Stamper};
-use crate::testing::{Scripted, cpu, metadata};
+use crate::testing::{self, Scripted, cpu, metadata};
 
 struct Running {
     outbox: Outbox,
@@ -27,7 +26,7 @@ struct Running {
 async fn start(interval: &str, collect: impl FnMut() -> Result<CpuMetrics, &'static str> + Send + 'static) -> Running {
     let (clock, wall) = WallClock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
     let board = HealthBoard::new(clock.clone());
-    let outbox = Outbox::new(usize::MAX, OnFull::DropOldest, Stamper::new(clock.clone()));
+    let outbox = testing::outbox(clock.clone());
     let collectors: Vec<Box<dyn TelemetryCollector>> = vec![Box::new(Scripted(collect))];
     let interval = interval.parse().unwrap();
     let sampler =

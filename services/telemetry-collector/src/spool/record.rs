@@ -30,21 +30,21 @@ pub(super) enum Found {
 
 /// What the message takes on disk.
 pub(super) fn size(message: &EncodedMessage) -> u64 {
-    (HEADER_BYTES + message.json.len()) as u64
+    (HEADER_BYTES + message.body.len()) as u64
 }
 
 /// Appends the message's record to `buffer`.
 pub(super) fn write(message: &EncodedMessage, buffer: &mut Vec<u8>) {
     let start = buffer.len();
     let flags = if message.is_gap_record { GAP_RECORD } else { 0 };
-    let length = u32::try_from(message.json.len()).unwrap_or(u32::MAX);
+    let length = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
     buffer.extend_from_slice(&MAGIC.to_le_bytes());
     buffer.extend_from_slice(&length.to_le_bytes());
     buffer.extend_from_slice(&message.sequence.to_le_bytes());
     buffer.extend_from_slice(&flags.to_le_bytes());
-    let checksum = checksum(&buffer[start..], &message.json);
+    let checksum = checksum(&buffer[start..], &message.body);
     buffer.extend_from_slice(&checksum.to_le_bytes());
-    buffer.extend_from_slice(&message.json);
+    buffer.extend_from_slice(&message.body);
 }
 
 /// What stands in `bytes` at `at`. The message shares their memory.
@@ -71,7 +71,7 @@ pub(super) fn read(bytes: &Bytes, at: usize) -> Found {
     let sequence = u64::from(u32_at(rest, 8)) | u64::from(u32_at(rest, 12)) << 32;
     let is_gap_record = u32_at(rest, 16) & GAP_RECORD != 0;
     let json = bytes.slice(at + HEADER_BYTES..at + end);
-    Found::Message { message: EncodedMessage { sequence, json, is_gap_record }, end: at + end }
+    Found::Message { message: EncodedMessage { sequence, body: json, is_gap_record }, end: at + end }
 }
 
 /// Where the next whole record stands at or behind `from`, if there is one.
@@ -100,7 +100,7 @@ mod tests {
 
     fn message() -> impl Strategy<Value = EncodedMessage> {
         (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..200), any::<bool>())
-            .prop_map(|(sequence, json, is_gap_record)| EncodedMessage { sequence, json: json.into(), is_gap_record })
+            .prop_map(|(sequence, json, is_gap_record)| EncodedMessage { sequence, body: json.into(), is_gap_record })
     }
 
     fn written(message: &EncodedMessage) -> Vec<u8> {

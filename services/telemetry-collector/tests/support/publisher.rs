@@ -40,7 +40,7 @@ pub fn queue(url: impl Into<String>) -> RedisQueue {
 
 /// Messages that only say their numbers.
 pub fn messages(sequences: RangeInclusive<u64>) -> Batch {
-    let message = |sequence: u64| EncodedMessage { sequence, json: sequence.to_string().into(), is_gap_record: false };
+    let message = |sequence: u64| EncodedMessage { sequence, body: sequence.to_string().into(), is_gap_record: false };
     Batch { instance_id: INSTANCE, acknowledged: 0, messages: sequences.map(message).collect() }
 }
 

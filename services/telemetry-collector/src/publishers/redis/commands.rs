@@ -187,19 +187,19 @@ fn is_unknown_script(reply: &RedisResult<Value>) -> bool {
 /// One command takes all messages, so that Redis takes all or none of them.
 fn lpush(key: &str, messages: &[EncodedMessage]) -> Cmd {
     const NAME: &str = "LPUSH";
-    let size = NAME.len() + key.len() + messages.iter().map(|message| message.json.len()).sum::<usize>();
+    let size = NAME.len() + key.len() + messages.iter().map(|message| message.body.len()).sum::<usize>();
     let mut command = Cmd::with_capacity(messages.len() + 2, size);
     command.arg(NAME).arg(key);
     for message in messages {
-        command.arg(message.json.as_ref());
+        command.arg(message.body.as_ref());
     }
     command
 }
 
 fn xadd(key: &str, instance_id: &str, message: &EncodedMessage) -> Cmd {
-    let mut command = Cmd::with_capacity(9, key.len() + instance_id.len() + message.json.len() + 64);
+    let mut command = Cmd::with_capacity(9, key.len() + instance_id.len() + message.body.len() + 64);
     command.arg("XADD").arg(key).arg("*").arg("instance_id").arg(instance_id);
-    command.arg("sequence").arg(message.sequence).arg("message").arg(message.json.as_ref());
+    command.arg("sequence").arg(message.sequence).arg("message").arg(message.body.as_ref());
     command
 }
 
@@ -240,7 +240,7 @@ mod tests {
     fn batch(json: &[&str]) -> Batch {
         let message = |(json, sequence): (&&str, u64)| EncodedMessage {
             sequence,
-            json: Bytes::copy_from_slice(json.as_bytes()),
+            body: Bytes::copy_from_slice(json.as_bytes()),
             is_gap_record: false,
         };
         Batch { instance_id: Uuid::nil(), acknowledged: 0, messages: json.iter().zip(1..).map(message).collect() }

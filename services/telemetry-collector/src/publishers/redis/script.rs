@@ -124,13 +124,13 @@ impl PushOnce {
 
     /// The call that pushes `batch` to `queue` and remembers it under `mark`.
     pub(super) fn call(&self, queue: &str, mark: &str, cap: Option<NonZeroU64>, batch: &Batch) -> Cmd {
-        let size: usize = batch.messages.iter().map(|message| message.json.len() + 20).sum();
+        let size: usize = batch.messages.iter().map(|message| message.body.len() + 20).sum();
         let mut command = Cmd::with_capacity(9 + 2 * batch.messages.len(), 256 + queue.len() + mark.len() + size);
         command.arg("EVALSHA").arg(self.script.get_hash()).arg(2).arg(queue).arg(mark);
         command.arg(batch.acknowledged).arg(cap.map_or(0, NonZeroU64::get)).arg(MARK_LIFETIME.as_secs());
         command.arg(batch.instance_id.to_string());
         for message in &batch.messages {
-            command.arg(message.sequence).arg(message.json.as_ref());
+            command.arg(message.sequence).arg(message.body.as_ref());
         }
         command
     }

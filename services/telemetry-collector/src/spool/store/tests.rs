@@ -91,7 +91,7 @@ impl Host {
 }
 
 fn message(sequence: u64) -> EncodedMessage {
-    EncodedMessage { sequence, json: vec![b'm'; MESSAGE_BYTES].into(), is_gap_record: false }
+    EncodedMessage { sequence, body: vec![b'm'; MESSAGE_BYTES].into(), is_gap_record: false }
 }
 
 fn damage(path: &Path, offset: u64) {
