@@ -52,7 +52,7 @@ async fn reference(redis: &RedisServer, payload: &str) -> Duration {
     let arguments = ["-p", &port, "-n", &count, "-c", "1", "-P", PIPELINE, "-q", "LPUSH", "reference", payload];
     assert!(Command::new("redis-benchmark").args(arguments).output().unwrap().status.success());
     let took = started.elapsed();
-    redis.command::<()>(&["FLUSHALL"]).await;
+    redis.command::<()>(&["FLUSHALL", "ASYNC"]).await;
     took
 }
 
@@ -92,7 +92,7 @@ async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
     }
     let took = started.elapsed();
     assert_eq!(redis.command::<u64>(&["LLEN", "drained"]).await, MESSAGES);
-    redis.command::<()>(&["FLUSHALL"]).await;
+    redis.command::<()>(&["FLUSHALL", "ASYNC"]).await;
     took
 }
 

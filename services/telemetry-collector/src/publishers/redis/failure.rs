@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use crate::errors::{Cause, InvalidSetting, PublishingErrorKind, TelemetryError};
 
-/// What a script hears of a command that its user may not run; it has no code of its own.
-const FORBIDDEN_IN_SCRIPT: &str = "user executing the script can't run this command";
+/// What a script is told, before Redis 7.2 and since, of a command that its user may not run.
+const FORBIDDEN_IN_SCRIPT: [&str; 2] = ["user executing the script can't run this command", "ACL failure in script"];
 
 /// Why something failed, classified; what it was is not known yet.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Failure {
     /// The error of a push that needs the permissions `needed`.
     pub(super) fn of_push(error: RedisError, needed: &'static str) -> Self {
         let forbidden = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-            || error.detail().is_some_and(|detail| detail.contains(FORBIDDEN_IN_SCRIPT));
+            || error.detail().is_some_and(|detail| FORBIDDEN_IN_SCRIPT.iter().any(|words| detail.contains(words)));
         let failure = Self::from(error);
         if !forbidden {
             return failure;
@@ -321,9 +321,13 @@ mod tests {
             "cannot push 1 message: rejected: NOPERM no; this user needs the permissions LPUSH, LTRIM"
         );
 
-        let error = reply("ERR The user executing the script can't run this command or subcommand");
-        let line = report(&Failure::of_push(error, "LPUSH, LTRIM").of("push 1 message"));
-        assert!(line.ends_with("this user needs the permissions LPUSH, LTRIM"), "{line}");
+        for refusal in [
+            "ERR The user executing the script can't run this command or subcommand",
+            "ERR ACL failure in script: User pusher has no permissions to run the 'lpush' command",
+        ] {
+            let line = report(&Failure::of_push(reply(refusal), "LPUSH, LTRIM").of("push 1 message"));
+            assert!(line.ends_with("this user needs the permissions LPUSH, LTRIM"), "{line}");
+        }
 
         let error = Failure::no_connection(Duration::from_secs(1)).of("ping Redis");
         assert_eq!(report(&error), "cannot ping Redis: not reachable: no connection within 1s");
