@@ -34,6 +34,8 @@ pub(super) struct Log {
     /// Files whose messages are given up, until a gap record that says so is on disk.
     condemned: Vec<Condemned>,
     position: Position,
+    /// What was read before it was asked for.
+    ahead: Option<Found>,
     /// The highest number that the destination acknowledged.
     pub(super) acknowledged: u64,
     /// The highest number that was read.
@@ -45,6 +47,9 @@ pub(super) struct Log {
     /// Somebody was told that there is something in it.
     pub(super) is_announced: bool,
 }
+
+/// Messages, and what turned out to be lost before them.
+type Found = (Vec<EncodedMessage>, Option<Loss>);
 
 /// Where the next read begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,6 +105,7 @@ impl Log {
             segments: VecDeque::new(),
             condemned: Vec::new(),
             position: Position::default(),
+            ahead: None,
             acknowledged: 0,
             read: 0,
             damaged: false,
@@ -166,7 +172,19 @@ impl Log {
     }
 
     /// The next messages that are not acknowledged, if there are any, and what turned out to be lost before them.
-    pub(super) fn read(&mut self) -> Option<(Vec<EncodedMessage>, Option<Loss>)> {
+    pub(super) fn read(&mut self) -> Option<Found> {
+        self.ahead.take().or_else(|| self.read_files())
+    }
+
+    /// Reads what the next [`read`](Self::read) will give, while nobody waits for it. Whether there is anything.
+    pub(super) fn read_ahead(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.read_files();
+        }
+        self.ahead.is_some()
+    }
+
+    fn read_files(&mut self) -> Option<Found> {
         while let Some(segment) = self.segments.get_mut(self.position.segment) {
             if self.position.offset >= segment.len {
                 segment.last.get_or_insert(self.read);
@@ -228,16 +246,15 @@ impl Log {
         self.acknowledged = newest;
         self.seek(newest);
         self.cursor.write(newest)?;
-        let position = self.position;
-        let first = self.read().and_then(|(messages, _)| messages.first().map(|message| message.sequence));
-        (self.position, self.read) = (position, newest);
-        Ok(first)
+        self.read_ahead();
+        Ok(self.ahead.as_ref().and_then(|(messages, _)| messages.first()).map(|message| message.sequence))
     }
 
     /// Moves to the segment that holds what comes after `sequence`, or to the first one.
     fn seek(&mut self, sequence: u64) {
         let after = self.segments.partition_point(|segment| segment.first <= sequence.saturating_add(1));
         self.position = Position { segment: after.saturating_sub(1), offset: 0 };
+        self.ahead = None;
         self.read = sequence;
         for segment in self.segments.iter_mut().skip(self.position.segment) {
             segment.acknowledged_since = None;

@@ -127,6 +127,14 @@ impl Store {
         }
     }
 
+    /// Reads what the next [`read`](Self::read) will give, while nobody waits for it.
+    pub(super) fn read_ahead(&mut self, of: Of) {
+        match of {
+            Of::Live => self.live.as_mut().is_some_and(Log::read_ahead),
+            Of::Left => self.left.iter_mut().any(Log::read_ahead),
+        };
+    }
+
     /// Notes that the destination has all messages of an instance up to `sequence`, and deletes what is free by that.
     pub(super) fn acknowledge(&mut self, instance_id: Uuid, sequence: u64) -> io::Result<()> {
         if let Some(log) = self.log(instance_id) {

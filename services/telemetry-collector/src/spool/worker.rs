@@ -116,7 +116,10 @@ impl Disk {
                     self.store.keep_untold(losses);
                 }
             }
-            Command::Read(of, reply) => drop(reply.send(self.store.read(of))),
+            Command::Read(of, reply) => {
+                let _ = reply.send(self.store.read(of));
+                self.store.read_ahead(of);
+            }
             Command::Acknowledge(instance_id, sequence) => {
                 if let Err(error) = self.store.acknowledge(instance_id, sequence) {
                     events::spool_not_tidied(&error);

@@ -66,7 +66,7 @@ impl Host {
     /// Reads all that waits, acknowledging it.
     fn drain(&mut self, of: Of) -> (Vec<(Uuid, u64)>, Vec<Loss>) {
         let (mut numbers, mut losses) = (Vec::new(), Vec::new());
-        while let Some(stretch) = self.store.read(of).unwrap() {
+        while let Some(stretch) = self.read(of) {
             losses.extend(stretch.losses);
             numbers.extend(stretch.messages.iter().map(|message| (stretch.instance_id, message.sequence)));
             if let Some(last) = stretch.messages.last() {
@@ -74,6 +74,13 @@ impl Host {
             }
         }
         (numbers, losses)
+    }
+
+    /// Reads as the thread does.
+    fn read(&mut self, of: Of) -> Option<Stretch> {
+        let stretch = self.store.read(of).unwrap();
+        self.store.read_ahead(of);
+        stretch
     }
 
     fn sequences(&mut self, of: Of) -> Vec<u64> {
@@ -333,10 +340,7 @@ proptest! {
                     all.insert((host.live(), host.appended));
                 }
                 Step::Read if on_its_way.is_none() => {
-                    on_its_way = host.store.read(Of::Live).unwrap();
-                    if on_its_way.is_none() {
-                        on_its_way = host.store.read(Of::Left).unwrap();
-                    }
+                    on_its_way = host.read(Of::Live).or_else(|| host.read(Of::Left));
                 }
                 Step::Acknowledge => if let Some(stretch) = on_its_way.take() {
                     prop_assert_eq!(&stretch.losses, &[]);
