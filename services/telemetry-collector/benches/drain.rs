@@ -24,7 +24,7 @@ use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSe
 use telemetry_collector::spool::{Spool, SpoolSettings, SyncPolicy};
 
 const MESSAGES: u64 = 1_000_000;
-/// As many as the collector puts into a batch.
+/// Commands on their way at a time.
 const PIPELINE: &str = "128";
 
 #[tokio::main(flavor = "current_thread")]
@@ -82,6 +82,8 @@ async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
     }
     outbox.close();
     filling.await.unwrap();
+    // A spool of many days is not being written to disk any more.
+    assert!(Command::new("sync").status().unwrap().success());
 
     let settings = RedisSettings { delivery, max_length: 0, ..RedisSettings::new(redis.url(), "drained") };
     let queue = RedisQueue::connect_lazily(&settings).unwrap();
