@@ -5,8 +5,6 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::path::Path;
-use std::{env, fs};
 
 use proptest::prelude::*;
 use prost::Message;
@@ -183,15 +181,4 @@ fn goldens_use_every_field_and_every_enum_value() {
     }
     let missing: Vec<_> = all.difference(&found).collect();
     assert!(missing.is_empty(), "no golden in tests/support/goldens.rs has {missing:?}");
-}
-
-#[test]
-#[ignore = "scripts/release-schema.sh runs it"]
-fn write_goldens() {
-    let folder = env::var_os("WRITE_GOLDENS").expect("WRITE_GOLDENS names the folder");
-    for golden in goldens() {
-        let path = Path::new(&folder).join(format!("{}.{}", golden.message, golden.case));
-        fs::write(path.with_added_extension("json"), &golden.json).unwrap();
-        fs::write(path.with_added_extension("binpb"), &golden.protobuf).unwrap();
-    }
 }
