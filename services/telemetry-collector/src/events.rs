@@ -20,6 +20,7 @@ use crate::interval::Interval;
 use crate::models::GapReason;
 use crate::outbox::OutboxStatus;
 use crate::publishers::Acknowledgement;
+use crate::spool::SpoolStatus;
 
 struct Instruments {
     samples: Counter<u64>,
@@ -116,12 +117,12 @@ pub(crate) fn interval_changed(previous: Interval, interval: Interval) {
 }
 
 pub(crate) fn message_invalid(sequence: u64, failure: &TelemetryError) {
-    INSTRUMENTS.messages_lost.add(1, &[KeyValue::new("reason", "invalid")]);
+    count_lost(1, GapReason::Invalid);
     error!(sequence, error = report(failure), "message breaks the schema; a gap record will name it");
 }
 
-pub(crate) fn messages_lost(count: u64, first: bool, outbox: OutboxStatus) {
-    INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", "outbox_full")]);
+pub(crate) fn messages_lost(count: u64, reason: GapReason, first: bool, outbox: OutboxStatus) {
+    count_lost(count, reason);
     if first {
         warn!(
             kept = outbox.messages,
@@ -135,7 +136,7 @@ pub(crate) fn messages_lost(count: u64, first: bool, outbox: OutboxStatus) {
 
 pub(crate) fn spooled_messages_lost(count: u64, reason: GapReason, instance_id: Uuid) {
     INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", reason.as_str_name())]);
-    warn!(count, reason = reason.as_str_name(), %instance_id, "messages in the spool are lost; a gap record will name them");
+    warn!(count, reason = name_of(reason), %instance_id, "messages in the spool are lost; a gap record will name them");
 }
 
 pub(crate) fn spool_failed(failure: &TelemetryError, first: bool) {
@@ -263,15 +264,34 @@ pub(crate) fn stopping(grace: Duration, backlog: BacklogStatus) {
 
 pub(crate) fn stopped(backlog: BacklogStatus) {
     let OutboxStatus { messages: undelivered, lost: given_up, untold, .. } = backlog.outbox;
-    match (undelivered, backlog.spool.map_or(0, |spool| spool.waiting), given_up, untold) {
-        (0, 0, 0, _) => info!("stopped; every message was delivered"),
-        (0, 0, _, 0) => info!(given_up, "stopped; every message was delivered but those that gap records name"),
-        (0, spooled, _, 0) => {
-            info!(spooled, given_up, "stopped; what was not delivered is in the spool for the next start")
+    let SpoolStatus { waiting: spooled, left: earlier_starts, .. } = backlog.spool.unwrap_or_default();
+    let told = given_up == 0 || untold == 0;
+    match (undelivered, spooled, earlier_starts) {
+        (0, 0, 0) if given_up == 0 => info!("stopped; every message was delivered"),
+        (0, 0, 0) if told => info!(given_up, "stopped; every message was delivered but those that gap records name"),
+        (0, ..) if told => {
+            info!(
+                spooled,
+                earlier_starts, given_up, "stopped; what was not delivered is in the spool for the next start"
+            );
         }
-        (_, spooled, _, _) => {
-            warn!(undelivered, spooled, given_up, "stopped; the grace time ended before every message was delivered");
-        }
+        _ => warn!(undelivered, spooled, given_up, "stopped; the grace time ended before every message was delivered"),
+    }
+}
+
+fn count_lost(count: u64, reason: GapReason) {
+    INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", name_of(reason))]);
+}
+
+/// The reason as an attribute of a metric, or in a log line, names it.
+fn name_of(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Unspecified => "unspecified",
+        GapReason::OutboxFull => "outbox_full",
+        GapReason::Invalid => "invalid",
+        GapReason::SpoolFull => "spool_full",
+        GapReason::SpoolDamaged => "spool_damaged",
+        GapReason::Decimated => "decimated",
     }
 }
 

@@ -235,7 +235,11 @@ impl Ledger {
             self.give_up(&oldest, GapReason::OutboxFull);
         }
         if self.status.lost > lost_before {
-            events::messages_lost(self.status.lost - lost_before, first_of_these, self.status);
+            let reason = match self.settings.on_full {
+                OnFull::DropOldest => GapReason::OutboxFull,
+                OnFull::Decimate => GapReason::Decimated,
+            };
+            events::messages_lost(self.status.lost - lost_before, reason, first_of_these, self.status);
         }
     }
 

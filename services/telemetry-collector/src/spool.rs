@@ -81,7 +81,7 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// Messages of this start that are on disk and not acknowledged.
     pub waiting: u64,
-    /// Earlier starts of the collector whose messages are still there.
+    /// Earlier starts of the collector whose messages are not all delivered.
     pub left: usize,
 }
 

@@ -298,10 +298,9 @@ impl Log {
     /// Gives up the oldest file that is not on its way, but not the newest one if that `is_live`. What is lost by it.
     pub(super) fn give_up_oldest(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
         let Some(index) = self.candidates(is_live).next() else { return Ok(None) };
-        let Some(mut segment) = self.segments.remove(index) else { return Ok(None) };
-        let messages = segment.read_all()?;
-        self.condemned.push(Condemned::Segment(segment));
-        Ok(Some(self.losses(&messages, GapReason::SpoolFull)))
+        let (messages, unreadable) = self.segments[index].read_all()?;
+        self.condemned.extend(self.segments.remove(index).map(Condemned::Segment));
+        Ok(Some(self.losses(&messages, GapReason::SpoolFull, unreadable)))
     }
 
     /// Gives up every second sample of the file that was thinned the least, the oldest of them. What is lost by it.
@@ -309,8 +308,9 @@ impl Log {
         let whole = self.candidates(is_live).filter(|index| self.condemned_bytes(self.segments[*index].first) == 0);
         let least = whole.min_by_key(|index| self.segments[*index].thinned);
         let Some(segment) = least.and_then(|index| self.segments.get_mut(index)) else { return Ok(None) };
+        let (messages, unreadable) = segment.read_all()?;
         let mut goes = false;
-        let (lost, kept): (Vec<_>, Vec<_>) = segment.read_all()?.into_iter().partition(|message| {
+        let (lost, kept): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| {
             goes ^= !message.is_gap_record;
             goes && !message.is_gap_record
         });
@@ -320,7 +320,7 @@ impl Log {
         let (first, lost_bytes) = (segment.first, lost.iter().map(record::size).sum());
         self.condemned.push(Condemned::Part { first, kept, lost_bytes });
         self.close_files();
-        Ok(Some(self.losses(&lost, GapReason::Decimated)))
+        Ok(Some(self.losses(&lost, GapReason::Decimated, unreadable)))
     }
 
     /// Files that are neither on their way nor, if the log `is_live`, being written; the oldest first.
@@ -339,9 +339,15 @@ impl Log {
         parts.sum()
     }
 
-    fn losses(&self, messages: &[EncodedMessage], reason: GapReason) -> Vec<Loss> {
+    /// What is lost with `messages`, and with those that were `unreadable` before.
+    fn losses(
+        &self,
+        messages: &[EncodedMessage],
+        reason: GapReason,
+        unreadable: Vec<RangeInclusive<u64>>,
+    ) -> Vec<Loss> {
         let mut numbers: Vec<RangeInclusive<u64>> = Vec::new();
-        let mut losses = Vec::new();
+        let mut losses: Vec<_> = unreadable.into_iter().map(|missing| self.damage(missing)).collect();
         for message in messages {
             match numbers.last_mut() {
                 Some(range) if range.end() + 1 == message.sequence => *range = *range.start()..=message.sequence,
@@ -366,6 +372,14 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// Whether there may be messages in the log that the destination does not have.
+    pub(super) fn is_undelivered(&self) -> bool {
+        let is_read =
+            self.segments.get(self.position.segment).is_none_or(|segment| self.position.offset >= segment.len)
+                && self.position.segment + 1 >= self.segments.len();
+        !is_read || self.ahead.is_some() || self.read > self.acknowledged
     }
 
     /// Whether nothing of the log is wanted any more.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -126,16 +127,25 @@ impl Segment {
         Ok(record::find(&rest, 1).unwrap_or(rest.len()))
     }
 
-    /// Every message that can be read.
-    pub(super) fn read_all(&mut self) -> io::Result<Vec<EncodedMessage>> {
-        let mut messages = Vec::new();
-        let mut offset = 0;
+    /// Every message that can be read, and the numbers of those that cannot, as far as their neighbours tell.
+    pub(super) fn read_all(&mut self) -> io::Result<(Vec<EncodedMessage>, Vec<RangeInclusive<u64>>)> {
+        let (mut messages, mut unreadable): (Vec<EncodedMessage>, Vec<_>) = (Vec::new(), Vec::new());
+        let (mut offset, mut next, mut damaged) = (0, self.first, false);
         while offset < self.len {
             let chunk = self.read(offset)?;
             offset = chunk.end;
+            damaged |= chunk.damaged;
+            if let [first, .., last] | [first @ last] = chunk.messages.as_slice() {
+                if std::mem::take(&mut damaged) && next < first.sequence {
+                    unreadable.push(next..=first.sequence - 1);
+                }
+                next = last.sequence + 1;
+            }
             messages.extend(chunk.messages);
         }
-        Ok(messages)
+        let last = self.last.filter(|last| damaged && next <= *last);
+        unreadable.extend(last.map(|last| next..=last));
+        Ok((messages, unreadable))
     }
 
     /// Puts `messages` in the place of all that the file holds.

@@ -184,7 +184,11 @@ impl Store {
     }
 
     pub(super) fn status(&self) -> SpoolStatus {
-        SpoolStatus { bytes: self.bytes(), left: self.left.len(), waiting: 0 }
+        SpoolStatus {
+            bytes: self.bytes(),
+            left: self.left.iter().filter(|log| log.is_undelivered()).count(),
+            waiting: 0,
+        }
     }
 
     /// Finds, once, what earlier starts left. Another collector's log that is in use is not ours.

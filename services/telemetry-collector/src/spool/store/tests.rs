@@ -250,6 +250,41 @@ fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_on_its_way() {
 }
 
 #[test]
+fn what_is_damaged_in_a_file_that_is_given_up_or_thinned_is_named_too() {
+    for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+        let mut host = Host::new(64 << 10, on_full);
+        // Each append makes a file of its own.
+        host.append(20);
+        let first = host.segments().remove(0);
+        let record = fs::metadata(&first).unwrap().len() / 20;
+        for hit in [0, 7, 19] {
+            damage(&first, hit * record + record / 2);
+        }
+        let mut losses = Vec::new();
+        while losses.is_empty() {
+            losses = host.append(20);
+        }
+        let damaged = losses.iter().filter(|loss| loss.reason == GapReason::SpoolDamaged);
+        assert_eq!(damaged.flat_map(|loss| loss.numbers.clone()).flatten().collect::<Vec<_>>(), [1, 8, 20]);
+        let delivered = host.sequences(Of::Live);
+        let accounted: BTreeSet<u64> = numbers(&losses).into_iter().chain(delivered).collect();
+        assert_eq!(accounted, (1..=host.appended).collect());
+    }
+}
+
+#[test]
+fn a_start_is_left_until_its_last_message_is_acknowledged() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(3);
+    host.restart();
+    assert_eq!(host.store.status().left, 1);
+    let stretch = host.read(Of::Left).unwrap();
+    assert_eq!(host.store.status().left, 1);
+    host.store.acknowledge(stretch.instance_id, 3).unwrap();
+    assert_eq!(host.store.status().left, 0);
+}
+
+#[test]
 fn files_that_are_given_up_stay_until_a_gap_record_is_on_disk() {
     let mut host = Host::new(64 << 10, OnFull::DropOldest);
     let mut lost = Vec::new();
