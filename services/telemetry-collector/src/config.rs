@@ -48,6 +48,8 @@ pub struct Config {
     pub otel: OtelConfig,
     /// How the process ends.
     pub shutdown: ShutdownConfig,
+    /// Variables that begin with `TELEMETRY_`, but are no settings of this program or another one of the monorepo.
+    pub ignored: Vec<String>,
     found: Vec<Found>,
 }
 
@@ -224,9 +226,11 @@ impl Config {
             },
             otel: reader.otel(),
             shutdown: ShutdownConfig { grace: reader.read(variables::SHUTDOWN_GRACE, parse::grace) },
+            ignored: Vec::new(),
             found: Vec::new(),
         };
-        Ok(Self { found: reader.finish()?, ..config })
+        let (found, ignored) = reader.finish()?;
+        Ok(Self { found, ignored, ..config })
     }
 }
 

@@ -179,9 +179,7 @@ impl Reader {
                 Err(error) => return self.mistakes.push(format!("{name}: cannot read {value:?}: {error}")),
             }
         } else {
-            if name.starts_with(OWN_PREFIX) {
-                self.mistakes.push(no_such_setting(name));
-            }
+            self.mistakes.extend(no_such_setting(name));
             return;
         };
         if self.values.insert(variable.name, value).is_some() {
@@ -202,15 +200,18 @@ impl Reader {
     }
 }
 
-fn no_such_setting(name: &str) -> String {
+/// What is wrong with `name`, if it is meant for the exporter: Kubernetes, for one, puts `TELEMETRY_EXPORTER_SERVICE_HOST`
+/// into each pod beside a Service named `telemetry-exporter`.
+fn no_such_setting(name: &str) -> Option<String> {
     let nearest = VARIABLES
         .iter()
         .map(|variable| (strsim::normalized_damerau_levenshtein(variable.name, name), variable.name))
         .max_by(|left, right| left.0.total_cmp(&right.0))
-        .filter(|(similarity, _)| *similarity > 0.8);
+        .filter(|(similarity, nearest)| *similarity > 0.8 && nearest.starts_with(OWN_PREFIX));
     match nearest {
-        Some((_, nearest)) => format!("{name}: no such setting; did you mean {nearest}?"),
-        None => format!("{name}: no such setting; --help lists all"),
+        Some((_, nearest)) => Some(format!("{name}: no such setting; did you mean {nearest}?")),
+        None if name.starts_with(OWN_PREFIX) => Some(format!("{name}: no such setting; --help lists all")),
+        None => None,
     }
 }
 
@@ -242,6 +243,19 @@ mod tests {
         ]);
         let config = config.unwrap();
         assert_eq!((config.redis.key.as_str(), config.log.format), ("fleet", LogFormat::Json));
+    }
+
+    #[test]
+    fn what_kubernetes_tells_of_a_service_is_no_mistake_but_a_missing_underscore_is() {
+        for service in ["TELEMETRY_EXPORTER", "TELEMETRY_COLLECTOR", "TELEMETRY_REDIS"] {
+            for suffix in
+                ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_9464_TCP", "PORT_9464_TCP_ADDR"]
+            {
+                read(&[(&format!("{service}_{suffix}"), "tcp://10.0.0.1:9464")]).unwrap();
+            }
+        }
+        let mistake = read(&[("TELEMETRY_EXPORTER_LISTEN", "[::]:9464")]).unwrap_err();
+        assert!(mistake.ends_with("did you mean TELEMETRY_EXPORTER__LISTEN?"), "{mistake}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment};
 
 use super::parse::NotAllowed;
-use super::variables::{FILE_SUFFIX, PREFIX, VARIABLES, Variable};
+use super::variables::{FILE_SUFFIX, OTHER_PROGRAMS, PREFIX, VARIABLES, Variable};
 use super::{OtelConfig, Secret};
 use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
 
@@ -34,7 +34,15 @@ pub(super) struct Reader {
     origins: BTreeMap<&'static str, Origin>,
     otel: BTreeMap<String, String>,
     found: Vec<Found>,
+    ignored: Vec<String>,
     mistakes: Vec<InvalidSetting>,
+}
+
+/// What a variable with our prefix and an unknown name is.
+enum Unknown {
+    Mistake(InvalidSetting),
+    OtherProgram,
+    Foreign(String),
 }
 
 impl Reader {
@@ -69,10 +77,17 @@ impl Reader {
                 (None, None) => {}
             }
         }
-        mistakes.extend(ours.into_keys().map(no_such_setting));
+        let mut ignored = Vec::new();
+        for name in ours.into_keys() {
+            match unknown(name) {
+                Unknown::Mistake(mistake) => mistakes.push(mistake),
+                Unknown::OtherProgram => {}
+                Unknown::Foreign(name) => ignored.push(name),
+            }
+        }
 
         let values = layered(known).map_err(|error| TelemetryError::setting(PREFIX, error.to_string()))?;
-        Ok(Self { values, origins, otel, found: Vec::new(), mistakes })
+        Ok(Self { values, origins, otel, found: Vec::new(), ignored, mistakes })
     }
 
     /// The value of `variable`. A mistake is kept for [`finish`](Self::finish), and the default stands in until then.
@@ -121,9 +136,12 @@ impl Reader {
         config
     }
 
-    /// The values as they were found, or every mistake.
-    pub(super) fn finish(self) -> TelemetryResult<Vec<Found>> {
-        if self.mistakes.is_empty() { Ok(self.found) } else { Err(TelemetryError::Configuration(self.mistakes)) }
+    /// The values as they were found and the names that were ignored, or every mistake.
+    pub(super) fn finish(self) -> TelemetryResult<(Vec<Found>, Vec<String>)> {
+        if !self.mistakes.is_empty() {
+            return Err(TelemetryError::Configuration(self.mistakes));
+        }
+        Ok((self.found, self.ignored))
     }
 }
 
@@ -170,15 +188,26 @@ fn file_variable(variable: &Variable) -> String {
     format!("{}{FILE_SUFFIX}", variable.name)
 }
 
-fn no_such_setting(name: String) -> InvalidSetting {
+/// Tells a misspelt setting from a variable that somebody else set: Kubernetes, for one, puts
+/// `TELEMETRY_COLLECTOR_SERVICE_HOST` into each pod beside a Service named `telemetry-collector`.
+fn unknown(name: String) -> Unknown {
+    if OTHER_PROGRAMS.iter().any(|prefix| name.starts_with(prefix)) {
+        return Unknown::OtherProgram;
+    }
+    let section = name.split_once("__").map(|(section, _)| section);
+    let is_section =
+        |section| VARIABLES.iter().any(|variable| variable.name.split_once("__").unwrap_or_default().0 == section);
+    // No variable of a Service has two underscores in a row, but TELEMETRY_REDIS_PORT is like TELEMETRY_REDIS__MODE.
+    let similar = if section.is_some() { 0.8 } else { 0.9 };
     let nearest = VARIABLES
         .iter()
         .map(|variable| (strsim::normalized_damerau_levenshtein(variable.name, &name), variable.name))
         .max_by(|left, right| left.0.total_cmp(&right.0))
-        .filter(|(similarity, _)| *similarity > 0.8);
+        .filter(|(similarity, _)| *similarity > similar);
     let problem = match nearest {
         Some((_, nearest)) => format!("no such setting; did you mean {nearest}?"),
-        None => "no such setting; --help lists all".to_owned(),
+        None if section.is_some_and(is_section) => "no such setting; --help lists all".to_owned(),
+        None => return Unknown::Foreign(name),
     };
-    InvalidSetting { name, problem }
+    Unknown::Mistake(InvalidSetting { name, problem })
 }

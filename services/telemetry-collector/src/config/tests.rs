@@ -152,17 +152,43 @@ fn all_mistakes_are_told_at_once() {
         ("TELEMETRY_COLLECTION__INTERVAL", "fast"),
         ("TELEMETRY_LOG__FORMAT", "xml"),
         ("TELEMETRY_REDIS__KYE", "queue"),
-        ("TELEMETRY_WHATEVER", "1"),
+        ("TELEMETRY_REDIS__WHATEVER", "1"),
     ]);
     assert_eq!(
         lines.lines().collect::<Vec<_>>(),
         [
             "TELEMETRY_REDIS__KYE: no such setting; did you mean TELEMETRY_REDIS__KEY?",
-            "TELEMETRY_WHATEVER: no such setting; --help lists all",
+            "TELEMETRY_REDIS__WHATEVER: no such setting; --help lists all",
             "TELEMETRY_COLLECTION__INTERVAL: \"fast\" is not a duration from 100ms to 1h, such as 500ms, 1s or 1m",
             "TELEMETRY_LOG__FORMAT: \"xml\" is not auto, json or pretty",
         ]
     );
+}
+
+#[test]
+fn what_others_put_into_the_environment_does_not_stop_the_start() {
+    let of_services = ["TELEMETRY", "TELEMETRY_COLLECTOR", "TELEMETRY_EXPORTER", "TELEMETRY_REDIS", "TELEMETRY_SPOOL"];
+    let of_a_port = ["", "_6379_TCP", "_6379_TCP_PROTO", "_6379_TCP_PORT", "_6379_TCP_ADDR"];
+    for service in of_services {
+        let ports = of_a_port.map(|suffix| format!("{service}_PORT{suffix}"));
+        let host = ["HOST", "PORT", "PORT_REDIS"].map(|suffix| format!("{service}_SERVICE_{suffix}"));
+        for name in ports.into_iter().chain(host) {
+            assert_eq!(config(&[(&name, "tcp://10.0.0.1:6379")]).unwrap().ignored, [name]);
+        }
+    }
+    assert_eq!(config(&[("TELEMETRY_WHATEVER", "1")]).unwrap().ignored, ["TELEMETRY_WHATEVER"]);
+    let of_other_programs = [
+        ("TELEMETRY_EXPORTER__LISTEN", "[::]:9464"),
+        ("TELEMETRY_PYTHON", "python3"),
+        ("TELEMETRY_BAZEL_ROUTE", "open"),
+    ];
+    assert!(config(&of_other_programs).unwrap().ignored.is_empty());
+}
+
+#[test]
+fn a_setting_with_one_underscore_too_few_is_a_mistake() {
+    let line = mistakes(&[("TELEMETRY_REDIS_URL", "redis://db")]);
+    assert_eq!(line, "TELEMETRY_REDIS_URL: no such setting; did you mean TELEMETRY_REDIS__URL?");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 /// What every variable of the collector starts with.
 pub(super) const PREFIX: &str = "TELEMETRY_";
+/// How variables begin that other programs of the monorepo read.
+pub(super) const OTHER_PROGRAMS: &[&str] = &["TELEMETRY_EXPORTER__", "TELEMETRY_PYTHON", "TELEMETRY_BAZEL_ROUTE"];
 /// What is put behind the name of a secret to name a file that holds it.
 pub(super) const FILE_SUFFIX: &str = "_FILE";
 

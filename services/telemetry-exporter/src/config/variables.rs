@@ -1,7 +1,7 @@
 //! The one description of every variable: help and checks are made from it.
 
 /// What the exporter's own variables start with: an unknown one of them is a mistake.
-pub(super) const OWN_PREFIX: &str = "TELEMETRY_EXPORTER_";
+pub(super) const OWN_PREFIX: &str = "TELEMETRY_EXPORTER__";
 /// What is put behind the name of a secret to name a file that holds it.
 pub(super) const FILE_SUFFIX: &str = "_FILE";
 
