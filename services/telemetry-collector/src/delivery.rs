@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::backlog::Backlog;
 use crate::batch::Batch;
-use crate::errors::TelemetryError;
+use crate::errors::{TelemetryError, report};
 use crate::events;
 use crate::health::HealthReporter;
 use crate::publishers::{Acknowledgement, Backoff, Receipt, TelemetryPublisher};
@@ -20,6 +20,8 @@ use crate::publishers::{Acknowledgement, Backoff, Receipt, TelemetryPublisher};
 /// Time between two log lines of one outage.
 const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
 
+/// Most reasons of one outage that are logged: a text that is never the same must not fill the log.
+const OUTAGE_REASONS_MAX: usize = 8;
 /// Time without a message after which the destination is asked whether it is there.
 const HEALTH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// Longest wait between two attempts once nothing more is sampled: little time is left.
@@ -41,6 +43,23 @@ pub struct Delivery {
 struct Outage {
     began: Instant,
     logged: Instant,
+    reasons: Vec<String>,
+}
+
+impl Outage {
+    fn began(now: Instant, error: &TelemetryError) -> Self {
+        Self { began: now, logged: now, reasons: vec![report(error)] }
+    }
+
+    /// Whether this reason is to be logged: it has not been met in this outage.
+    fn is_new(&mut self, error: &TelemetryError) -> bool {
+        let reason = report(error);
+        let is_new = self.reasons.len() < OUTAGE_REASONS_MAX && !self.reasons.contains(&reason);
+        if is_new {
+            self.reasons.push(reason);
+        }
+        is_new
+    }
 }
 
 impl Delivery {
@@ -129,13 +148,17 @@ impl Delivery {
         match &mut self.outage {
             None => {
                 events::outage_began(self.publisher.destination(), error);
-                self.outage = Some(Outage { began: now, logged: now });
+                self.outage = Some(Outage::began(now, error));
             }
             Some(outage) if now - outage.logged >= OUTAGE_LOG_PERIOD => {
                 events::outage_goes_on(self.publisher.destination(), error, now - outage.began, self.backlog.status());
                 outage.logged = now;
             }
-            Some(_) => {}
+            Some(outage) => {
+                if outage.is_new(error) {
+                    events::outage_reason_changed(self.publisher.destination(), error);
+                }
+            }
         }
     }
 

@@ -236,6 +236,10 @@ pub(crate) fn outage_began(destination: &str, failure: &TelemetryError) {
     warn!(destination, error = report(failure), "messages cannot be delivered; keeping them and trying again");
 }
 
+pub(crate) fn outage_reason_changed(destination: &str, failure: &TelemetryError) {
+    warn!(destination, error = report(failure), "messages cannot be delivered for another reason");
+}
+
 pub(crate) fn outage_goes_on(destination: &str, failure: &TelemetryError, since: Duration, backlog: BacklogStatus) {
     warn!(
         destination,
