@@ -83,8 +83,7 @@ impl Log {
 
     /// The log in `directory`, unless that is none or the instance still runs.
     pub(super) fn adopt(directory: &Path) -> io::Result<Option<Self>> {
-        let name = directory.file_name().and_then(|name| name.to_str()).and_then(|name| Uuid::try_parse(name).ok());
-        let Some(instance_id) = name else { return Ok(None) };
+        let Some(instance_id) = Self::id_of(directory) else { return Ok(None) };
         let Some(lock) = lock(directory)? else { return Ok(None) };
         let mut log = Self::new(instance_id, directory.to_owned(), lock);
         for entry in fs::read_dir(directory)? {
@@ -94,6 +93,11 @@ impl Log {
         log.acknowledged = log.cursor.read();
         log.seek(log.acknowledged);
         Ok(Some(log))
+    }
+
+    /// The instance whose log is in `directory`, by its name; `None` when it is no log.
+    pub(super) fn id_of(directory: &Path) -> Option<Uuid> {
+        Uuid::try_parse(directory.file_name()?.to_str()?).ok()
     }
 
     fn new(instance_id: Uuid, directory: PathBuf, lock: File) -> Self {

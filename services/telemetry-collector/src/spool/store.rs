@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 use std::{fs, io};
 
 use uuid::Uuid;
@@ -46,7 +47,8 @@ pub(super) struct Store {
     live: Option<Log>,
     /// The one that is being read first.
     left: VecDeque<Log>,
-    looked_for_left: bool,
+    /// The directory may hold logs of earlier starts that are not in `left`.
+    more_left: bool,
     /// What was given up and nobody was told of.
     losses: Vec<Loss>,
 }
@@ -54,7 +56,7 @@ pub(super) struct Store {
 impl Store {
     /// What is in the directory of `settings`; `live_id` is the instance that will append.
     pub(super) fn new(settings: SpoolSettings, live_id: Uuid) -> Self {
-        Self { settings, live_id, live: None, left: VecDeque::new(), looked_for_left: false, losses: Vec::new() }
+        Self { settings, live_id, live: None, left: VecDeque::new(), more_left: true, losses: Vec::new() }
     }
 
     /// Appends messages of this instance, all or none, and makes room for them. What had to be given up for that.
@@ -112,19 +114,41 @@ impl Store {
             Of::Live => Ok(self.live.as_mut().and_then(|live| read(live, true))),
             Of::Left => {
                 self.look_for_left();
-                for log in &mut self.left {
-                    if let Some(stretch) = read(log, false) {
-                        if !std::mem::replace(&mut log.is_announced, true) {
-                            events::spool_adopted(log.instance_id, log.bytes());
-                        }
+                loop {
+                    if let Some(stretch) = self.read_left()? {
                         return Ok(Some(stretch));
                     }
-                    // A log that was delivered to its end before this start will hear of no acknowledgement.
-                    log.acknowledge(log.acknowledged)?;
+                    if !self.make_way_for_more_left()? {
+                        return Ok(None);
+                    }
                 }
-                Ok(None)
             }
         }
+    }
+
+    fn read_left(&mut self) -> io::Result<Option<Stretch>> {
+        for log in &mut self.left {
+            if let Some(stretch) = read(log, false) {
+                if !std::mem::replace(&mut log.is_announced, true) {
+                    events::spool_adopted(log.instance_id, log.bytes());
+                }
+                return Ok(Some(stretch));
+            }
+            // A log that was delivered to its end before this start will hear of no acknowledgement.
+            log.acknowledge(log.acknowledged)?;
+        }
+        Ok(None)
+    }
+
+    /// Deletes logs that are delivered whole, retained or not, where others wait to be looked after. Whether there are new ones.
+    fn make_way_for_more_left(&mut self) -> io::Result<bool> {
+        if !self.more_left {
+            return Ok(false);
+        }
+        self.release_left(Duration::ZERO)?;
+        let kept = self.left.len();
+        self.look_for_left();
+        Ok(self.left.len() > kept)
     }
 
     /// Reads what the next [`read`](Self::read) will give, while nobody waits for it.
@@ -149,6 +173,10 @@ impl Store {
         if let Some(live) = &mut self.live {
             live.release(retain, SMALL_SEGMENT_BYTES)?;
         }
+        self.release_left(retain)
+    }
+
+    fn release_left(&mut self, retain: Duration) -> io::Result<()> {
         for log in &mut self.left {
             log.release(retain, 0)?;
         }
@@ -191,26 +219,40 @@ impl Store {
         }
     }
 
-    /// Finds, once, what earlier starts left. Another collector's log that is in use is not ours.
+    /// Finds what earlier starts left, as many logs as may be looked after at a time, the oldest first. Another collector's
+    /// log that is in use is not ours.
     fn look_for_left(&mut self) {
-        if std::mem::replace(&mut self.looked_for_left, true) {
+        if !self.more_left || self.left.len() >= MAX_LEFT {
             return;
         }
+        self.more_left = false;
         let Ok(entries) = fs::read_dir(&self.settings.directory) else { return };
-        let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        let mut found: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| Log::id_of(path).is_some_and(|id| !self.holds(id)))
+            .collect();
         found.sort_by_cached_key(|path| modified(path));
-        for directory in found.iter().take(MAX_LEFT) {
-            match Log::adopt(directory) {
+        for directory in found {
+            if self.left.len() >= MAX_LEFT {
+                self.more_left = true;
+                return;
+            }
+            match Log::adopt(&directory) {
                 Ok(Some(log)) if log.is_finished() => drop(log.delete()),
                 Ok(Some(log)) => self.left.push_back(log),
                 Ok(None) => {}
-                Err(error) => events::spool_not_adopted(directory, &error),
+                Err(error) => events::spool_not_adopted(&directory, &error),
             }
         }
     }
 
     fn bytes(&self) -> u64 {
         self.left.iter().chain(&self.live).map(Log::bytes).sum()
+    }
+
+    fn holds(&self, instance_id: Uuid) -> bool {
+        self.left.iter().chain(&self.live).any(|log| log.instance_id == instance_id)
     }
 
     fn log(&mut self, instance_id: Uuid) -> Option<&mut Log> {

@@ -150,6 +150,26 @@ fn several_starts_are_delivered_in_their_order() {
 }
 
 #[test]
+fn more_starts_than_are_looked_after_at_a_time_are_all_delivered_among_files_of_others() {
+    for retain in [Duration::ZERO, Duration::from_secs(3600)] {
+        let mut host = Host::new(1 << 30, OnFull::DropOldest).retaining(retain);
+        let root = host.settings.directory.clone();
+        let starts: BTreeSet<_> = (2..600).map(Uuid::from_u128).collect();
+        for start in &starts {
+            fs::create_dir_all(&root).unwrap();
+            Log::create(&root, *start).unwrap().append(&[message(1), message(2)], 1 << 20).unwrap();
+        }
+        for number in 0..300 {
+            fs::write(root.join(format!("note-{number}")), "not ours").unwrap();
+        }
+        let (numbers, losses) = host.drain(Of::Left);
+        assert_eq!((numbers.len(), losses), (2 * starts.len(), Vec::new()));
+        assert_eq!(numbers.iter().map(|(start, _)| *start).collect::<BTreeSet<_>>(), starts);
+        assert!(host.store.left.len() <= MAX_LEFT);
+    }
+}
+
+#[test]
 fn a_log_that_is_in_use_is_left_alone() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(2);
