@@ -53,7 +53,7 @@ pub struct IntervalChange {
 pub struct Health {
     /// The collector as a whole.
     pub status: HealthStatus,
-    /// Its parts: sampler, sink, control.
+    /// Its parts: sampler, sink, control and, with a spool, spool.
     pub components: Vec<ComponentHealth>,
 }
 
