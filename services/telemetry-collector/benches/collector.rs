@@ -10,16 +10,15 @@ mod support;
 
 use std::fs;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use support::redis_server::RedisServer;
-use telemetry_collector::batch::{Batch, EncodedMessage, Encoding};
-use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
 use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
-use telemetry_collector::outbox::{OnFull, Outbox, OutboxSettings, Stamper};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
+use telemetry_outbox::{Batch, EncodedMessage, Encoding, NoObserver, OnFull, Outbox, OutboxSettings, Stamper};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -49,7 +48,7 @@ fn sample_of(cpu: CpuMetrics) -> TelemetryData {
 
 fn outbox() -> Outbox {
     let settings = OutboxSettings { max_bytes: 64 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json };
-    Outbox::new(settings, Stamper::new(WallClock::system()))
+    Outbox::new(settings, Stamper::new(SystemTime::now), Arc::new(NoObserver))
 }
 
 fn message(runtime: &Runtime) -> TelemetryMessage {

@@ -9,19 +9,17 @@
 mod support;
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use support::eventually;
 use support::redis_server::RedisServer;
-use telemetry_collector::backlog::Backlog;
-use telemetry_collector::batch::Encoding;
-use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::{self, CpuCollector};
-use telemetry_collector::health::{Component, HealthBoard};
 use telemetry_collector::models::{TelemetryData, TelemetryMetadata};
-use telemetry_collector::outbox::{OnFull, Outbox, OutboxSettings, Stamper};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
-use telemetry_collector::spool::{Spool, SpoolSettings, SyncPolicy};
+use telemetry_outbox::{
+    Backlog, Encoding, NoObserver, OnFull, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper, SyncPolicy,
+};
 
 const MESSAGES: u64 = 1_000_000;
 /// Commands on their way at a time.
@@ -68,9 +66,8 @@ async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
         on_full: OnFull::DropOldest,
     };
     let outbox = outbox();
-    let spool = Spool::start(settings, outbox.instance_id()).unwrap();
-    let health = HealthBoard::new(WallClock::system()).with(Component::Spool).reporter(Component::Spool);
-    let filling = tokio::spawn(spool.clone().fill_from(outbox.clone(), health));
+    let spool = Spool::start(settings, outbox.instance_id(), Arc::new(NoObserver)).unwrap();
+    let filling = tokio::spawn(spool.clone().fill_from(outbox.clone()));
     let sample = sample().await;
     for number in 1..=MESSAGES {
         outbox.append(sample.clone()).unwrap();
@@ -110,7 +107,7 @@ async fn empty(redis: &RedisServer) {
 
 fn outbox() -> Outbox {
     let settings = OutboxSettings { max_bytes: 1 << 30, on_full: OnFull::DropOldest, encoding: Encoding::Json };
-    Outbox::new(settings, Stamper::new(WallClock::system()))
+    Outbox::new(settings, Stamper::new(SystemTime::now), Arc::new(NoObserver))
 }
 
 async fn payload() -> String {

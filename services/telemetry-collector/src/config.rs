@@ -16,16 +16,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
+
 pub use describe::{environment_help, markdown_reference};
 use reader::{Found, Reader};
 pub use secret::Secret;
 
-use crate::batch::Encoding;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
-use crate::outbox::OnFull;
 use crate::publishers::{DeliveryMode, QueueMode, RetrySettings, TlsFiles};
-use crate::spool::SyncPolicy;
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry_outbox::{Backlog, Batch};
 use telemetry_proto::v1::HealthStatus;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
-use crate::backlog::Backlog;
-use crate::batch::Batch;
 use crate::errors::{TelemetryError, report};
 use crate::events;
 use crate::health::HealthReporter;

@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 
+use telemetry_outbox::SpoolError;
 use telemetry_proto::v1::{EncodeError, InvalidMessage};
 use thiserror::Error;
 
@@ -169,6 +170,12 @@ impl From<InvalidSetting> for TelemetryError {
 impl From<EncodeError> for TelemetryError {
     fn from(source: EncodeError) -> Self {
         Self::publishing("encode a message", PublishingErrorKind::InvalidMessage, source)
+    }
+}
+
+impl From<SpoolError> for TelemetryError {
+    fn from(error: SpoolError) -> Self {
+        Self::system(error.operation, error.source)
     }
 }
 

@@ -2,25 +2,25 @@
 //!
 //! Metric names are `collector.*`; they go wherever OpenTelemetry is told to send them, and nowhere by default.
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use humantime::format_duration;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
+use telemetry_outbox::{BacklogStatus, OutboxStatus, SpoolStatus};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use crate::backlog::BacklogStatus;
 use crate::errors::{TelemetryError, report};
 use crate::interval::Interval;
 use crate::models::GapReason;
-use crate::outbox::OutboxStatus;
 use crate::publishers::Acknowledgement;
-use crate::spool::SpoolStatus;
+
+mod outbox;
+
+pub(crate) use outbox::OutboxEvents;
 
 struct Instruments {
     samples: Counter<u64>,
@@ -114,69 +114,6 @@ pub(crate) fn ticks_skipped(count: u64) {
 
 pub(crate) fn interval_changed(previous: Interval, interval: Interval) {
     info!(%previous, %interval, "sampling interval changed");
-}
-
-pub(crate) fn message_invalid(sequence: u64, failure: &TelemetryError) {
-    count_lost(1, GapReason::Invalid);
-    error!(sequence, error = report(failure), "message breaks the schema; a gap record will name it");
-}
-
-pub(crate) fn messages_lost(count: u64, reason: GapReason, first: bool, outbox: OutboxStatus) {
-    count_lost(count, reason);
-    if first {
-        warn!(
-            kept = outbox.messages,
-            kept_bytes = outbox.bytes,
-            "outbox full; old messages are given up, a gap record will name them"
-        );
-    } else {
-        debug!(count, lost = outbox.lost, "outbox full; more old messages are given up");
-    }
-}
-
-pub(crate) fn spooled_messages_lost(count: u64, reason: GapReason, instance_id: Uuid) {
-    INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", reason.as_str_name())]);
-    warn!(count, reason = name_of(reason), %instance_id, "messages in the spool are lost; a gap record will name them");
-}
-
-pub(crate) fn spool_failed(failure: &TelemetryError, first: bool) {
-    if first {
-        warn!(error = report(failure), "the spool takes no messages; keeping them in memory and trying again");
-    } else {
-        debug!(error = report(failure), "the spool still takes no messages");
-    }
-}
-
-pub(crate) fn spool_recovered() {
-    info!("the spool takes messages again");
-}
-
-pub(crate) fn spool_removed(directory: &Path) {
-    warn!(directory = %directory.display(), "the spool's files were removed; making them anew");
-}
-
-pub(crate) fn spool_adopted(instance_id: Uuid, bytes: u64) {
-    info!(%instance_id, bytes, "an earlier start left messages in the spool; delivering them");
-}
-
-pub(crate) fn spool_delivered(instance_id: Uuid) {
-    info!(%instance_id, "what an earlier start left is delivered");
-}
-
-pub(crate) fn spool_not_adopted(directory: &Path, failure: &io::Error) {
-    warn!(directory = %directory.display(), error = %failure, "what an earlier start left in the spool cannot be read");
-}
-
-pub(crate) fn spool_not_read(failure: &io::Error) {
-    error!(error = %failure, "a part of the spool cannot be read; a gap record will name what was in it");
-}
-
-pub(crate) fn spool_not_synced(failure: &io::Error) {
-    warn!(error = %failure, "the spool cannot be synced; a loss of power would cost the newest messages");
-}
-
-pub(crate) fn spool_not_tidied(failure: &io::Error) {
-    warn!(error = %failure, "files of the spool that are not needed any more cannot be deleted");
 }
 
 pub(crate) fn first_delivered(destination: &str, sequence: u64) {

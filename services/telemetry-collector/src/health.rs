@@ -1,5 +1,6 @@
 //! How the parts of the collector are: written by each part, read by the control API.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,7 +8,7 @@ use telemetry_proto::v1::{ComponentHealth, HealthResponse, HealthStatus};
 use tokio::sync::watch;
 
 use crate::clock::WallClock;
-use crate::errors::{TelemetryError, report};
+use crate::errors::report;
 
 /// A part of the collector that answers for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl HealthReporter {
     }
 
     /// The part met `error` and is now in `status`.
-    pub fn failing(&self, status: HealthStatus, error: &TelemetryError) {
+    pub fn failing(&self, status: HealthStatus, error: &dyn Error) {
         self.update(status, Some(report(error)));
     }
 
@@ -189,6 +190,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::errors::TelemetryError;
 
     fn error() -> TelemetryError {
         TelemetryError::collection("cpu", "half a file")

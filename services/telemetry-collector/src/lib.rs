@@ -1,7 +1,7 @@
 //! Samples the host and delivers every sample to a Redis list, losing none silently.
 //!
 //! The data goes one way: [`collectors`] read the host, the [`sampler`] stamps what they give into messages, the
-//! [`outbox`] keeps each until the [`delivery`] loop has had it acknowledged by a [publisher](publishers). The
+//! [outbox](telemetry_outbox) keeps each until the [`delivery`] loop has had it acknowledged by a [publisher](publishers). The
 //! [`control`] API reads and steers that same state through handles. [`service`] alone knows every part.
 //!
 //! Another service of the monorepo that wants the message types depends on `telemetry-proto`; this crate is for running
@@ -18,8 +18,6 @@
 //! # }
 //! ```
 
-pub mod backlog;
-pub mod batch;
 pub mod clock;
 pub mod collectors;
 pub mod config;
@@ -31,11 +29,9 @@ pub mod health;
 mod interval;
 pub mod models;
 pub mod observability;
-pub mod outbox;
 pub mod publishers;
 pub mod sampler;
 pub mod service;
-pub mod spool;
 #[cfg(test)]
 mod testing;
 

@@ -8,6 +8,7 @@ mod schedule;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use telemetry_outbox::Outbox;
 use telemetry_proto::v1::HealthStatus;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -23,7 +24,6 @@ use crate::events;
 use crate::health::HealthReporter;
 use crate::interval::Interval;
 use crate::models::{TelemetryData, TelemetryMessage, TelemetryMetadata, TelemetryMetrics};
-use crate::outbox::Outbox;
 
 /// Takes samples.
 pub struct Sampler {

@@ -4,28 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::backlog::{Backlog, BacklogStatus};
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::delivery::Delivery;
 use crate::errors::{TelemetryError, TelemetryResult};
-use crate::events;
+use crate::events::{self, OutboxEvents};
 use crate::health::{Component, HealthBoard};
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
-use crate::outbox::{Outbox, OutboxSettings, Stamper};
 use crate::publishers::{
     Backoff, DeliveryMode, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key,
 };
 use crate::sampler::Sampler;
-use crate::spool::{Spool, SpoolSettings};
 
 /// Time that the host has, before the first sample, to give what is slow to read.
 const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
@@ -140,15 +138,19 @@ impl Service {
         let Parts { listener, collectors, metadata, interval, outbox, .. } = self.parts;
         let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
-        let stamper = Stamper::new(clock.clone());
+        let stamper = Stamper::new({
+            let clock = clock.clone();
+            move || clock.now()
+        });
         let instance_id = stamper.instance_id();
         events::started(crate::version(), SCHEMA_VERSION, instance_id, interval, publisher.destination());
 
-        let outbox = Outbox::new(outbox, stamper);
-        let spool = spool.map(|settings| Spool::start(settings, instance_id)).transpose()?;
         if spool.is_some() {
             health = health.with(Component::Spool);
         }
+        let observer = Arc::new(OutboxEvents::new(health.reporter(Component::Spool)));
+        let outbox = Outbox::new(outbox, stamper, observer.clone());
+        let spool = spool.map(|settings| Spool::start(settings, instance_id, observer)).transpose()?;
         let sampler =
             Sampler::new(collectors, metadata, interval, outbox.clone(), clock, health.reporter(Component::Sampler));
         let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader());
@@ -162,8 +164,7 @@ impl Service {
         let stop_sampling = CancellationToken::new();
         let stop_control = CancellationToken::new();
         let mut sampling = tokio::spawn(sampler.run(stop_sampling.clone()));
-        let spooling =
-            spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone(), health.reporter(Component::Spool))));
+        let spooling = spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone())));
         let mut delivering = tokio::spawn(delivery.run());
         let mut controlling =
             tokio::spawn(control::serve(listener, control, health.reporter(Component::Control), stop_control.clone()));

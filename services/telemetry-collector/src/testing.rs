@@ -1,15 +1,15 @@
 //! What the unit tests of several modules need.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use telemetry_outbox::{Encoding, NoObserver, OnFull, Outbox, OutboxSettings, Stamper};
 
-use crate::batch::Encoding;
 use crate::clock::WallClock;
 use crate::collectors::TelemetryCollector;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::models::{CoreMetrics, CpuMetrics, TelemetryData, TelemetryMetadata, TelemetryMetrics};
-use crate::outbox::{OnFull, Outbox, OutboxSettings, Stamper};
 
 /// What a sample says of a host that does not exist.
 pub(crate) fn metadata() -> TelemetryMetadata {
@@ -38,7 +38,7 @@ pub(crate) fn cpu() -> CpuMetrics {
 /// An outbox of any size.
 pub(crate) fn outbox(clock: WallClock) -> Outbox {
     let settings = OutboxSettings { max_bytes: usize::MAX, on_full: OnFull::DropOldest, encoding: Encoding::Json };
-    Outbox::new(settings, Stamper::new(clock))
+    Outbox::new(settings, Stamper::new(move || clock.now()), Arc::new(NoObserver))
 }
 
 /// A collector that does as it is told: each call runs `next`.

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use telemetry_collector::batch::Batch;
 use telemetry_collector::errors::{PublishingErrorKind, report};
 use telemetry_collector::publishers::{
     DeliveryMode, QueueMode, Receipt, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher, shard_key,
 };
+use telemetry_outbox::Batch;
 use telemetry_proto::v1::{HealthRequest, HealthStatus};
 use uuid::Uuid;
 

@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use support::eventually;
-use telemetry_collector::batch::{Batch, Encoding};
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
-use telemetry_collector::outbox::{OnFull, OutboxSettings};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, RetrySettings, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
 use telemetry_collector::{TelemetryError, TelemetryResult};
+use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings};
 use telemetry_proto::v1::GetSnapshotRequest;
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use tokio::net::TcpListener;

@@ -8,18 +8,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Secret};
-use crate::batch::Encoding;
 use crate::interval::Interval;
 use crate::publishers::{DeliveryMode, QueueMode, RedisUrl};
 
 const OUTBOX_RANGE: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60 * 60);
-use crate::outbox::OnFull;
-use crate::spool::SyncPolicy;
 
 const SPOOL_RANGE: RangeInclusive<u64> = 4 << 20..=1 << 40;
 const SYNC_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);

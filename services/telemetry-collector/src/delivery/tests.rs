@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use telemetry_outbox::Outbox;
 
 use super::*;
 use crate::clock::WallClock;
 use crate::errors::{PublishingErrorKind, TelemetryResult};
 use crate::health::{Component, HealthBoard, HealthReader};
-use crate::outbox::Outbox;
 use crate::publishers::{Acknowledgement, RetrySettings};
 use crate::testing::{self, sample};
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool::managed::{Object, Pool};
 use redis::{Cmd, FromRedisValue};
+use telemetry_outbox::Batch;
 use tokio::time::{Instant, timeout};
 
 use self::commands::{Commands, Outcome};
@@ -28,7 +29,6 @@ pub use self::tls::TlsFiles;
 use self::url::Topology;
 pub use self::url::{InvalidRedisUrl, RedisUrl};
 use super::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};
-use crate::batch::Batch;
 use crate::errors::{TelemetryError, TelemetryResult};
 
 /// One connection publishes, the other answers questions meanwhile. More would only cost the server.

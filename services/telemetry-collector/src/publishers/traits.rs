@@ -1,9 +1,9 @@
 //! What the delivery loop asks of a destination.
 
 use async_trait::async_trait;
+use telemetry_outbox::{Batch, EncodedMessage};
 use uuid::Uuid;
 
-use crate::batch::{Batch, EncodedMessage};
 use crate::errors::{PublishingErrorKind, TelemetryError, TelemetryResult};
 
 /// Somewhere messages go.

@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use telemetry_collector::batch::{Batch, EncodedMessage};
 use telemetry_collector::errors::{PublishingErrorKind, TelemetryError, TelemetryResult};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, RedisQueue, RedisSettings};
+use telemetry_outbox::{Batch, EncodedMessage};
 use uuid::Uuid;
 
 use super::redis_server::RedisServer;

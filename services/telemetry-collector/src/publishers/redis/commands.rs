@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, from_redis_value};
+use telemetry_outbox::{Batch, EncodedMessage};
 
 use super::keys::mark_key;
 use super::script::{Answer, PushOnce};
 use super::settings::{DeliveryMode, QueueMode, RedisSettings};
-use crate::batch::{Batch, EncodedMessage};
 use crate::publishers::Acknowledgement;
 
 /// How messages get into one queue.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, RedisResult, Script};
+use telemetry_outbox::Batch;
 
 use super::settings::QueueMode;
-use crate::batch::Batch;
 
 /// How long the server remembers an instance that sends nothing.
 const MARK_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);

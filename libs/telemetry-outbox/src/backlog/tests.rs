@@ -1,18 +1,18 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
+use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry_proto::v1::TelemetryMessage;
+use telemetry_proto::v1::telemetry_message::Payload;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::*;
-use crate::clock::WallClock;
-use crate::health::{Component, HealthBoard};
-use crate::models::{Payload, TelemetryMessage};
-use crate::outbox::OnFull;
-use crate::spool::{SpoolSettings, SyncPolicy};
+use crate::observer::NoObserver;
+use crate::settings::{OnFull, SpoolSettings, SyncPolicy};
 use crate::testing::{self, sample};
 
 /// One start of the collector with a spool: all but the sampler and the destination.
@@ -25,10 +25,9 @@ struct Start {
 
 impl Start {
     fn of(settings: SpoolSettings) -> Self {
-        let outbox = testing::outbox(WallClock::system());
-        let spool = Spool::start(settings, outbox.instance_id()).unwrap();
-        let health = HealthBoard::new(WallClock::system()).with(Component::Spool).reporter(Component::Spool);
-        let filling = tokio::spawn(spool.clone().fill_from(outbox.clone(), health));
+        let outbox = testing::outbox();
+        let spool = Spool::start(settings, outbox.instance_id(), Arc::new(NoObserver)).unwrap();
+        let filling = tokio::spawn(spool.clone().fill_from(outbox.clone()));
         let backlog = Backlog::new(outbox.clone(), Some(spool.clone()));
         Self { outbox, spool, backlog, filling }
     }
@@ -186,7 +185,7 @@ async fn a_destination_that_lost_messages_gets_them_again() {
 
 #[tokio::test]
 async fn without_a_spool_a_destination_that_lost_messages_gets_what_is_there() {
-    let outbox = testing::outbox(WallClock::system());
+    let outbox = testing::outbox();
     let mut backlog = Backlog::new(outbox.clone(), None);
     for _ in 0..2 {
         outbox.append(sample()).unwrap();

@@ -1,28 +1,26 @@
-//! What makes a message of a payload: identity, number, time.
+//! Makes a message of a payload: identity, number, time.
 
+use std::fmt;
 use std::time::SystemTime;
 
+use telemetry_proto::v1::telemetry_message::Payload;
+use telemetry_proto::v1::{Stamp, TelemetryMessage};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::clock::WallClock;
-use crate::models::{Payload, Stamp, TelemetryMessage};
-
-/// Numbers the messages of one start of the collector.
-#[derive(Debug)]
+/// Numbers the messages of one instance, which is one start of a program.
 pub struct Stamper {
     instance_id: Uuid,
     last_sequence: u64,
-    clock: WallClock,
+    now: Box<dyn Fn() -> SystemTime + Send>,
 }
 
 impl Stamper {
-    /// A stamper that begins with number 1 of a new instance.
-    #[must_use]
-    pub fn new(clock: WallClock) -> Self {
-        Self { instance_id: Uuid::new_v4(), last_sequence: 0, clock }
+    /// A stamper that begins with number 1 of a new instance and asks `now` for the time of each message.
+    pub fn new(now: impl Fn() -> SystemTime + Send + 'static) -> Self {
+        Self { instance_id: Uuid::new_v4(), last_sequence: 0, now: Box::new(now) }
     }
 
-    /// Identity of this start of the collector.
+    /// The identity of this instance.
     #[must_use]
     pub fn instance_id(&self) -> Uuid {
         self.instance_id
@@ -34,7 +32,7 @@ impl Stamper {
     }
 
     pub(super) fn stamp(&mut self, payload: Payload) -> TelemetryMessage {
-        let collected_at = self.clock.now();
+        let collected_at = (self.now)();
         self.last_sequence += 1;
         let stamp = Stamp {
             message_id: Uuid::new_v7(uuid_time(collected_at)),
@@ -43,6 +41,17 @@ impl Stamper {
             collected_at,
         };
         TelemetryMessage::new(stamp, payload)
+    }
+}
+
+impl fmt::Debug for Stamper {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { instance_id, last_sequence, now: _ } = self;
+        formatter
+            .debug_struct("Stamper")
+            .field("instance_id", instance_id)
+            .field("last_sequence", last_sequence)
+            .finish_non_exhaustive()
     }
 }
 

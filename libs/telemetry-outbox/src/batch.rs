@@ -1,10 +1,9 @@
-//! Messages in the form in which they travel: what the outbox makes, the spool keeps and a publisher sends.
+//! Messages in the form in which they travel: the outbox makes it, the spool keeps it, a publisher sends it.
 
 use bytes::Bytes;
+use telemetry_proto::v1::telemetry_message::Payload;
+use telemetry_proto::v1::{EncodeError, GapRecord, TelemetryMessage};
 use uuid::Uuid;
-
-use crate::errors::TelemetryResult;
-use crate::models::{GapRecord, Payload, TelemetryMessage};
 
 /// Most messages in a batch: beyond it a round trip is no longer what costs.
 pub const BATCH_MAX_MESSAGES: usize = 256;
@@ -34,7 +33,7 @@ pub struct EncodedMessage {
 /// Messages of one instance on their way, the oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The start of the collector that made them.
+    /// The instance that made them.
     pub instance_id: Uuid,
     /// The highest number of the instance that the destination acknowledged before; 0 when that is not known.
     pub acknowledged: u64,
@@ -46,8 +45,8 @@ impl EncodedMessage {
     /// Checks `message` and writes it in `encoding`.
     ///
     /// # Errors
-    /// [`Publishing`](crate::errors::TelemetryError::Publishing), not retryable, when it breaks the schema.
-    pub fn encode(message: &TelemetryMessage, encoding: Encoding) -> TelemetryResult<Self> {
+    /// When it breaks the schema.
+    pub fn encode(message: &TelemetryMessage, encoding: Encoding) -> Result<Self, EncodeError> {
         let is_gap_record = matches!(message.payload, Some(Payload::Gap(_)));
         let body = match encoding {
             Encoding::Json => message.to_json()?,

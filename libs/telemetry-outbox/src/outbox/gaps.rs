@@ -1,9 +1,9 @@
 //! Numbers that are lost, until a gap record names them.
 
+use telemetry_proto::v1::{GapReason, GapRecord, SequenceRange};
 use uuid::Uuid;
 
-use crate::models::{GapReason, GapRecord, SequenceRange};
-use crate::spool::Loss;
+use crate::loss::Loss;
 
 /// Most ranges in a gap record: one with more would be larger than most samples.
 const RANGES_MAX: usize = 256;

@@ -2,17 +2,18 @@
 
 use proptest::prelude::*;
 
+use telemetry_proto::v1::GapRecord;
+
 use super::*;
-use crate::clock::WallClock;
-use crate::models::GapRecord;
-use crate::testing::sample;
+use crate::batch::Encoding;
+use crate::testing::{outbox_with, sample};
 
 fn outbox(max_bytes: usize) -> Outbox {
     outbox_that(OnFull::DropOldest, max_bytes)
 }
 
 fn outbox_that(on_full: OnFull, max_bytes: usize) -> Outbox {
-    Outbox::new(OutboxSettings { max_bytes, on_full, encoding: Encoding::Json }, Stamper::new(WallClock::system()))
+    outbox_with(OutboxSettings { max_bytes, on_full, encoding: Encoding::Json })
 }
 
 /// Bytes that one waiting sample takes.
@@ -173,7 +174,7 @@ async fn an_outage_keeps_the_newest_in_a_small_outbox() {
 #[tokio::test]
 async fn messages_in_protobuf_keep_every_promise() {
     let settings = OutboxSettings { max_bytes: 300, on_full: OnFull::DropOldest, encoding: Encoding::Protobuf };
-    let outbox = Outbox::new(settings, Stamper::new(WallClock::system()));
+    let outbox = outbox_with(settings);
     for _ in 0..3 {
         outbox.append(sample()).unwrap();
     }
@@ -239,7 +240,7 @@ async fn a_message_larger_than_the_outbox_is_kept_until_the_next_comes() {
 async fn a_sample_that_breaks_the_schema_is_refused_and_its_number_named() {
     let outbox = outbox(usize::MAX);
     let error = outbox.append(broken()).unwrap_err();
-    assert!(crate::errors::report(&error).contains("data.metadata.hostname"), "{error:?}");
+    assert!(format!("{error:?}").contains("data.metadata.hostname"), "{error}");
     outbox.close();
     assert_eq!(*gap(&take(&outbox).await[0]), GapRecord::new([1..=1], GapReason::Invalid));
     assert!(outbox.next_batch().await.is_none());

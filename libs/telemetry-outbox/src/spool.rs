@@ -21,13 +21,10 @@ mod store;
 mod worker;
 
 use std::io;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use telemetry_proto::v1::HealthStatus;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -36,11 +33,12 @@ pub(crate) use store::{Of, Stretch};
 use worker::Worker;
 
 use crate::batch::Batch;
-use crate::errors::{TelemetryError, TelemetryResult};
-use crate::events;
-use crate::health::HealthReporter;
-use crate::models::{GapReason, GapRecord};
-use crate::outbox::{OnFull, Outbox};
+use crate::error::SpoolError;
+use crate::loss::Loss;
+use crate::observer::{Event, Observer, SharedObserver};
+use crate::outbox::Outbox;
+use crate::settings::SpoolSettings;
+use crate::status::SpoolStatus;
 
 /// Time until a disk that refused messages is tried again.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
@@ -48,59 +46,12 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// is passed over.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where and how messages are kept on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpoolSettings {
-    /// The folder; it is made if it is not there.
-    pub directory: PathBuf,
-    /// Bytes that all its files may take.
-    pub max_bytes: u64,
-    /// When what was written is made to outlast a loss of power.
-    pub sync: SyncPolicy,
-    /// How long messages are kept after they were acknowledged, for a destination that loses them again.
-    pub retain: Duration,
-    /// What is given up when there is no room.
-    pub on_full: OnFull,
-}
-
-/// When what was written is made to outlast a loss of power (`fdatasync`). The end of the process alone loses nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before a message is offered to the destination.
-    Always,
-    /// At most this long after it was written.
-    Within(Duration),
-    /// When the operating system does so by itself.
-    Never,
-}
-
-/// What is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SpoolStatus {
-    /// Bytes of all messages in files, those retained after their acknowledgement included.
-    pub bytes: u64,
-    /// Messages of this start that are on disk and not acknowledged.
-    pub waiting: u64,
-    /// Earlier starts of the collector whose messages are not all delivered.
-    pub left: usize,
-}
-
-/// Numbers that will never come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// Whose numbers they are.
-    pub instance_id: Uuid,
-    /// The numbers.
-    pub numbers: Vec<RangeInclusive<u64>>,
-    /// Why they will not come.
-    pub reason: GapReason,
-}
-
 /// Messages on disk. A clone is the same spool.
 #[derive(Debug, Clone)]
 pub struct Spool {
     instance_id: Uuid,
     worker: Worker,
+    observer: SharedObserver,
     shared: Arc<Shared>,
 }
 
@@ -115,37 +66,19 @@ struct Shared {
     changed: Notify,
 }
 
-impl Loss {
-    /// How many numbers it is.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.numbers.iter().map(|range| range.end() - range.start() + 1).sum()
-    }
-
-    /// What `gap`, a message of `instance_id`, tells.
-    pub(crate) fn told_by(gap: &GapRecord, instance_id: Uuid) -> Self {
-        let of_other = gap.instance_id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
-        Self {
-            instance_id: of_other.unwrap_or(instance_id),
-            numbers: gap.missing.iter().map(|range| range.first..=range.last).collect(),
-            reason: gap.reason(),
-        }
-    }
-}
-
 impl Spool {
     /// The spool in the directory of `settings`, for the messages of `instance_id`. Files are opened when they are needed.
     ///
     /// # Errors
-    /// [`System`](TelemetryError::System) when there is no thread to be had.
-    pub fn start(settings: SpoolSettings, instance_id: Uuid) -> TelemetryResult<Self> {
-        let worker = Worker::start(settings, instance_id)
-            .map_err(|error| TelemetryError::system("start the thread of the spool", error))?;
-        Ok(Self { instance_id, worker, shared: Arc::default() })
+    /// When the operating system gives no thread.
+    pub fn start(settings: SpoolSettings, instance_id: Uuid, observer: Arc<dyn Observer>) -> Result<Self, SpoolError> {
+        let worker = Worker::start(settings, instance_id, Arc::clone(&observer))
+            .map_err(|source| SpoolError { operation: "start the thread of the spool", source })?;
+        Ok(Self { instance_id, worker, observer, shared: Arc::default() })
     }
 
     /// Carries messages from `outbox` to the disk until the outbox is closed and empty, or closed while the disk fails.
-    pub async fn fill_from(self, outbox: Outbox, health: HealthReporter) {
+    pub async fn fill_from(self, outbox: Outbox) {
         let mut failed_before = false;
         while let Some(batch) = outbox.next_batch().await {
             match self.append(&batch).await {
@@ -154,17 +87,17 @@ impl Spool {
                     outbox.report(losses);
                     outbox.acknowledge(batch);
                     if std::mem::take(&mut failed_before) {
-                        events::spool_recovered();
+                        self.observer.observe(Event::SpoolRecovered);
                     }
-                    health.serving();
+                    self.observer.observe(Event::SpoolWritten);
                     self.shared.changed.notify_waiters();
                 }
                 Err(error) => {
                     outbox.give_back(batch);
                     self.shared.failing.store(true, Ordering::Relaxed);
                     self.shared.changed.notify_waiters();
-                    events::spool_failed(&error, !std::mem::replace(&mut failed_before, true));
-                    health.failing(HealthStatus::Degraded, &error);
+                    let is_first = !std::mem::replace(&mut failed_before, true);
+                    self.observer.observe(Event::SpoolFailed { error: &error, is_first });
                     tokio::select! {
                         () = sleep(RETRY_PERIOD) => self.shared.failing.store(false, Ordering::Relaxed),
                         () = outbox.closed() => break,
@@ -176,11 +109,11 @@ impl Spool {
         self.shared.changed.notify_waiters();
     }
 
-    async fn append(&self, batch: &Batch) -> TelemetryResult<Vec<Loss>> {
+    async fn append(&self, batch: &Batch) -> Result<Vec<Loss>, SpoolError> {
         let hangs = |_| io::Error::new(io::ErrorKind::TimedOut, format!("the disk took longer than {WRITE_TIMEOUT:?}"));
         let appended = timeout(WRITE_TIMEOUT, self.worker.append(batch.messages.clone())).await;
         let appended = appended.map_err(hangs).and_then(|answered| answered);
-        appended.map_err(|error| TelemetryError::system("write to the spool", error))
+        appended.map_err(|source| SpoolError { operation: "write to the spool", source })
     }
 
     /// The next messages from disk, if there are any.
@@ -188,7 +121,7 @@ impl Spool {
         match self.worker.read(of).await {
             Ok(stretch) => stretch,
             Err(error) => {
-                events::spool_not_read(&error);
+                self.observer.observe(Event::ReadFailed { error: &error });
                 None
             }
         }
@@ -237,7 +170,7 @@ impl Spool {
     /// Makes everything that was written outlast a loss of power, as far as the settings want that.
     pub async fn close(&self) {
         if let Err(error) = self.worker.close().await {
-            events::spool_not_synced(&error);
+            self.observer.observe(Event::SyncFailed { error: &error });
         }
     }
 }

@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use uuid::Uuid;
 
 use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
-use crate::outbox::{Outbox, OutboxStatus};
-use crate::spool::{Loss, Of, Spool, SpoolStatus, Stretch};
+use crate::loss::Loss;
+use crate::outbox::Outbox;
+use crate::spool::{Of, Spool, Stretch};
+use crate::status::BacklogStatus;
 
 /// Gives out batches, one at a time, and remembers what was acknowledged.
 #[derive(Debug)]
@@ -47,15 +49,6 @@ enum Origin {
 pub struct Arrivals {
     outbox: Outbox,
     spool: Option<Spool>,
-}
-
-/// What waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BacklogStatus {
-    /// In memory.
-    pub outbox: OutboxStatus,
-    /// On disk, if there is a spool.
-    pub spool: Option<SpoolStatus>,
 }
 
 impl Backlog {
@@ -175,18 +168,6 @@ impl BacklogStatus {
     #[must_use]
     pub fn of(outbox: &Outbox, spool: Option<&Spool>) -> Self {
         Self { outbox: outbox.status(), spool: spool.map(Spool::status) }
-    }
-
-    /// Bytes of all that waits or is retained.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.outbox.bytes as u64 + self.spool.map_or(0, |spool| spool.bytes)
-    }
-
-    /// Messages of this start that wait, wherever they do.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        self.outbox.messages as u64 + self.spool.map_or(0, |spool| spool.waiting)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The way out: what is between the sampler and the publisher, and the ledger of what was sent.
+//! Messages in memory, and the ledger of what was delivered.
 //!
 //! The outbox gives every message its number, since it is what answers for each of them: a number is either
 //! acknowledged by the destination, or named in a gap record. Messages wait in memory, bounded in bytes; when there is no
@@ -11,17 +11,19 @@ mod stamper;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use telemetry_proto::v1::telemetry_message::Payload;
+use telemetry_proto::v1::{EncodeError, GapReason, TelemetryData, TelemetryMessage};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use gaps::Gaps;
 pub use stamper::Stamper;
 
-use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage, Encoding};
-use crate::errors::TelemetryResult;
-use crate::events;
-use crate::models::{GapReason, Payload, TelemetryData, TelemetryMessage};
-use crate::spool::Loss;
+use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
+use crate::loss::Loss;
+use crate::observer::{Event, Observer, SharedObserver};
+use crate::settings::{OnFull, OutboxSettings};
+use crate::status::OutboxStatus;
 
 /// What a waiting message takes beside its JSON.
 const ENTRY_OVERHEAD_BYTES: usize = size_of::<EncodedMessage>();
@@ -30,43 +32,10 @@ const DECIMATED_SHARE: usize = 8;
 /// The share of the outbox that a batch may take, so that an outage does not keep the oldest alone.
 const BATCH_MAX_SHARE: usize = 4;
 
-/// What is given up when there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFull {
-    /// The oldest messages: what is left has no holes.
-    DropOldest,
-    /// Samples in between: what is left spans the whole outage, with every second sample, then every fourth, and so on.
-    Decimate,
-}
-
-/// What an outbox does with messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxSettings {
-    /// Memory that waiting messages may take, but for one message.
-    pub max_bytes: usize,
-    /// What is given up when there is no room.
-    pub on_full: OnFull,
-    /// How messages are written.
-    pub encoding: Encoding,
-}
-
 /// Keeps messages until they are acknowledged. A clone is the same outbox.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     shared: Arc<Shared>,
-}
-
-/// What the outbox holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OutboxStatus {
-    /// Messages that are not acknowledged, on their way or waiting.
-    pub messages: usize,
-    /// Memory they take.
-    pub bytes: usize,
-    /// Numbers without a message since the start: given up, or never valid.
-    pub lost: u64,
-    /// Those of them that no gap record names yet.
-    pub untold: u64,
 }
 
 #[derive(Debug)]
@@ -79,6 +48,7 @@ struct Shared {
 struct Ledger {
     settings: OutboxSettings,
     stamper: Stamper,
+    observer: SharedObserver,
     waiting: VecDeque<EncodedMessage>,
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.
@@ -87,12 +57,13 @@ struct Ledger {
 }
 
 impl Outbox {
-    /// An empty outbox that numbers messages by `stamper`.
+    /// An empty outbox that numbers messages by `stamper` and tells `observer` what happens.
     #[must_use]
-    pub fn new(settings: OutboxSettings, stamper: Stamper) -> Self {
+    pub fn new(settings: OutboxSettings, stamper: Stamper, observer: Arc<dyn Observer>) -> Self {
         let ledger = Ledger {
             settings,
             stamper,
+            observer,
             waiting: VecDeque::new(),
             status: OutboxStatus::default(),
             untold: Gaps::default(),
@@ -105,7 +76,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the sample breaks the schema. Its number is then named in a gap record.
-    pub fn append(&self, data: TelemetryData) -> TelemetryResult<TelemetryMessage> {
+    pub fn append(&self, data: TelemetryData) -> Result<TelemetryMessage, EncodeError> {
         let appended = self.ledger().append(data.into());
         self.shared.changed.notify_waiters();
         appended
@@ -195,7 +166,7 @@ impl Outbox {
         OutboxStatus { untold: ledger.untold.count(), ..ledger.status }
     }
 
-    /// Identity of this start of the collector.
+    /// The identity of this instance.
     #[must_use]
     pub fn instance_id(&self) -> Uuid {
         self.ledger().stamper.instance_id()
@@ -207,11 +178,11 @@ impl Outbox {
 }
 
 impl Ledger {
-    fn append(&mut self, payload: Payload) -> TelemetryResult<TelemetryMessage> {
+    fn append(&mut self, payload: Payload) -> Result<TelemetryMessage, EncodeError> {
         let message = self.stamper.stamp(payload);
         let encoded = EncodedMessage::encode(&message, self.settings.encoding).inspect_err(|error| {
             self.lose(message.sequence, GapReason::Invalid);
-            events::message_invalid(message.sequence, error);
+            self.observer.observe(Event::MessageInvalid { sequence: message.sequence, error });
         })?;
         let is_gap_record = encoded.is_gap_record;
         self.status.messages += 1;
@@ -226,7 +197,7 @@ impl Ledger {
 
     fn make_room(&mut self) {
         let lost_before = self.status.lost;
-        let first_of_these = self.untold.count() == 0;
+        let is_first = self.untold.count() == 0;
         if self.is_too_full() && self.settings.on_full == OnFull::Decimate {
             self.decimate();
         }
@@ -239,7 +210,9 @@ impl Ledger {
                 OnFull::DropOldest => GapReason::OutboxFull,
                 OnFull::Decimate => GapReason::Decimated,
             };
-            events::messages_lost(self.status.lost - lost_before, reason, first_of_these, self.status);
+            let count = self.status.lost - lost_before;
+            let outbox = self.status;
+            self.observer.observe(Event::MessagesGivenUp { count, reason, is_first, outbox });
         }
     }
 
@@ -280,7 +253,7 @@ impl Ledger {
         self.release(message);
         self.lose(message.sequence, reason);
         if let Some(gap) = message.gap_record() {
-            let told = Loss::told_by(&gap, self.stamper.instance_id());
+            let told = Loss::named_by(&gap, self.stamper.instance_id());
             self.untold.add(self.other_instance(&told), told);
         }
     }
@@ -294,7 +267,8 @@ impl Ledger {
     fn report(&mut self, loss: Loss) {
         let count = loss.count();
         self.status.lost += count;
-        events::spooled_messages_lost(count, loss.reason, loss.instance_id);
+        let (reason, instance_id) = (loss.reason, loss.instance_id);
+        self.observer.observe(Event::SpooledMessagesLost { count, reason, instance_id });
         self.untold.add(self.other_instance(&loss), loss);
     }
 

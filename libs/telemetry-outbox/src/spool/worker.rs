@@ -9,9 +9,11 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::store::{Of, Store, Stretch};
-use super::{Loss, SpoolSettings, SpoolStatus, SyncPolicy};
 use crate::batch::EncodedMessage;
-use crate::events;
+use crate::loss::Loss;
+use crate::observer::{Event, SharedObserver};
+use crate::settings::{SpoolSettings, SyncPolicy};
+use crate::status::SpoolStatus;
 
 /// How often the thread looks, unasked, what need not be retained any longer.
 const RELEASE_PERIOD: Duration = Duration::from_secs(10);
@@ -33,12 +35,13 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(super) fn start(settings: SpoolSettings, live_id: Uuid) -> io::Result<Self> {
+    pub(super) fn start(settings: SpoolSettings, live_id: Uuid, observer: SharedObserver) -> io::Result<Self> {
         let (commands, received) = mpsc::channel();
         let status = Arc::new(Mutex::default());
         let disk = Disk {
             sync: settings.sync,
-            store: Store::new(settings, live_id),
+            store: Store::new(settings, live_id, Arc::clone(&observer)),
+            observer,
             unsynced_since: None,
             status: Arc::clone(&status),
         };
@@ -83,6 +86,7 @@ impl Worker {
 /// What the thread works with.
 struct Disk {
     store: Store,
+    observer: SharedObserver,
     sync: SyncPolicy,
     unsynced_since: Option<Instant>,
     status: Arc<Mutex<SpoolStatus>>,
@@ -96,7 +100,7 @@ impl Disk {
                 Ok(command) => self.carry_out(command),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.store.release() {
-                        events::spool_not_tidied(&error);
+                        self.observer.observe(Event::CleanupFailed { error: &error });
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -122,7 +126,7 @@ impl Disk {
             }
             Command::Acknowledge(instance_id, sequence) => {
                 if let Err(error) = self.store.acknowledge(instance_id, sequence) {
-                    events::spool_not_tidied(&error);
+                    self.observer.observe(Event::CleanupFailed { error: &error });
                 }
             }
             Command::Rewind(instance_id, newest, reply) => drop(reply.send(self.store.rewind(instance_id, newest))),
@@ -141,7 +145,7 @@ impl Disk {
 
     fn sync_or_say(&mut self) {
         if let Err(error) = self.sync_now() {
-            events::spool_not_synced(&error);
+            self.observer.observe(Event::SyncFailed { error: &error });
         }
     }
 

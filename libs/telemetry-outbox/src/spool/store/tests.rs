@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use telemetry_proto::v1::GapReason;
 use tempfile::TempDir;
 
 use super::*;
-use crate::models::GapReason;
-use crate::spool::SyncPolicy;
+use crate::observer::NoObserver;
+use crate::settings::SyncPolicy;
 
 const MESSAGE_BYTES: usize = 100;
 
@@ -35,13 +36,13 @@ impl Host {
             retain: Duration::ZERO,
             on_full,
         };
-        let store = Store::new(settings.clone(), Uuid::from_u128(1));
+        let store = store(settings.clone(), Uuid::from_u128(1));
         Self { directory, settings, starts: 1, store, appended: 0 }
     }
 
     fn retaining(self, retain: Duration) -> Self {
         let settings = SpoolSettings { retain, ..self.settings };
-        Self { store: Store::new(settings.clone(), Uuid::from_u128(1)), settings, ..self }
+        Self { store: store(settings.clone(), Uuid::from_u128(1)), settings, ..self }
     }
 
     /// Ends this start, as a crash would, and begins the next.
@@ -49,7 +50,7 @@ impl Host {
         self.starts += 1;
         self.appended = 0;
         // The locks go with the store.
-        self.store = Store::new(self.settings.clone(), self.live());
+        self.store = store(self.settings.clone(), self.live());
         self.store.look_for_left();
     }
 
@@ -95,6 +96,10 @@ impl Host {
         paths.sort();
         paths
     }
+}
+
+fn store(settings: SpoolSettings, live_id: Uuid) -> Store {
+    Store::new(settings, live_id, Arc::new(NoObserver))
 }
 
 fn message(sequence: u64) -> EncodedMessage {
@@ -157,7 +162,10 @@ fn more_starts_than_are_looked_after_at_a_time_are_all_delivered_among_files_of_
         let starts: BTreeSet<_> = (2..600).map(Uuid::from_u128).collect();
         for start in &starts {
             fs::create_dir_all(&root).unwrap();
-            Log::create(&root, *start).unwrap().append(&[message(1), message(2)], 1 << 20).unwrap();
+            Log::create(&root, *start, Arc::new(NoObserver))
+                .unwrap()
+                .append(&[message(1), message(2)], 1 << 20)
+                .unwrap();
         }
         for number in 0..300 {
             fs::write(root.join(format!("note-{number}")), "not ours").unwrap();
@@ -173,7 +181,7 @@ fn more_starts_than_are_looked_after_at_a_time_are_all_delivered_among_files_of_
 fn a_log_that_is_in_use_is_left_alone() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(2);
-    let mut other = Store::new(host.settings.clone(), Uuid::from_u128(99));
+    let mut other = store(host.settings.clone(), Uuid::from_u128(99));
     assert_eq!(other.read(Of::Left).unwrap(), None);
     assert_eq!(host.sequences(Of::Live), [1, 2]);
 }

@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
 use uuid::Uuid;
 
 use super::log::Log;
-use super::{Loss, SpoolSettings, SpoolStatus};
 use crate::batch::EncodedMessage;
-use crate::events;
-use crate::outbox::OnFull;
+use crate::loss::Loss;
+use crate::observer::{Event, SharedObserver};
+use crate::settings::{OnFull, SpoolSettings};
+use crate::status::SpoolStatus;
 
 /// The share of the spool that a file may take: what is given up at a time when it is full.
 const SEGMENT_SHARE: u64 = 32;
@@ -51,12 +53,13 @@ pub(super) struct Store {
     more_left: bool,
     /// What was given up and nobody was told of.
     losses: Vec<Loss>,
+    observer: SharedObserver,
 }
 
 impl Store {
     /// What is in the directory of `settings`; `live_id` is the instance that will append.
-    pub(super) fn new(settings: SpoolSettings, live_id: Uuid) -> Self {
-        Self { settings, live_id, live: None, left: VecDeque::new(), more_left: true, losses: Vec::new() }
+    pub(super) fn new(settings: SpoolSettings, live_id: Uuid, observer: SharedObserver) -> Self {
+        Self { settings, live_id, live: None, left: VecDeque::new(), more_left: true, losses: Vec::new(), observer }
     }
 
     /// Appends messages of this instance, all or none, and makes room for them. What had to be given up for that.
@@ -68,11 +71,11 @@ impl Store {
             Some(live) => live,
             none => {
                 fs::create_dir_all(&self.settings.directory)?;
-                none.insert(Log::create(&self.settings.directory, self.live_id)?)
+                none.insert(Log::create(&self.settings.directory, self.live_id, Arc::clone(&self.observer))?)
             }
         };
         if !live.is_in_place() {
-            events::spool_removed(&self.settings.directory);
+            self.observer.observe(Event::SpoolRemoved { directory: &self.settings.directory });
             live.restore()?;
         }
         live.append(messages, segment_bytes)?;
@@ -130,7 +133,8 @@ impl Store {
         for log in &mut self.left {
             if let Some(stretch) = read(log, false) {
                 if !std::mem::replace(&mut log.is_announced, true) {
-                    events::spool_adopted(log.instance_id, log.bytes());
+                    let (instance_id, bytes) = (log.instance_id, log.bytes());
+                    self.observer.observe(Event::LeftoverFound { instance_id, bytes });
                 }
                 return Ok(Some(stretch));
             }
@@ -182,7 +186,7 @@ impl Store {
         }
         while let Some(log) = self.left.pop_front_if(|log| log.is_finished()) {
             if log.is_announced {
-                events::spool_delivered(log.instance_id);
+                self.observer.observe(Event::LeftoverDelivered { instance_id: log.instance_id });
             }
             log.delete()?;
         }
@@ -238,11 +242,11 @@ impl Store {
                 self.more_left = true;
                 return;
             }
-            match Log::adopt(&directory) {
+            match Log::adopt(&directory, Arc::clone(&self.observer)) {
                 Ok(Some(log)) if log.is_finished() => drop(log.delete()),
                 Ok(Some(log)) => self.left.push_back(log),
                 Ok(None) => {}
-                Err(error) => events::spool_not_adopted(&directory, &error),
+                Err(error) => self.observer.observe(Event::LeftoverUnreadable { directory: &directory, error: &error }),
             }
         }
     }
@@ -273,9 +277,10 @@ impl Store {
     }
 
     fn carry_out(&mut self) {
+        let observer = Arc::clone(&self.observer);
         for (log, is_live) in self.logs() {
             if let Err(error) = log.carry_out(is_live) {
-                events::spool_not_tidied(&error);
+                observer.observe(Event::CleanupFailed { error: &error });
             }
         }
     }

@@ -8,15 +8,15 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use telemetry_proto::v1::GapReason;
 use uuid::Uuid;
 
-use super::Loss;
 use super::cursor::Cursor;
 use super::record;
 use super::segment::{Chunk, Segment};
 use crate::batch::EncodedMessage;
-use crate::events;
-use crate::models::GapReason;
+use crate::loss::Loss;
+use crate::observer::{Event, SharedObserver};
 
 const LOCK_FILE: &str = "lock";
 /// Most files of a log that are kept open without being read.
@@ -46,6 +46,7 @@ pub(super) struct Log {
     unsynced_folder: bool,
     /// Somebody was told that there is something in it.
     pub(super) is_announced: bool,
+    observer: SharedObserver,
 }
 
 /// Messages, and what turned out to be lost before them.
@@ -72,20 +73,20 @@ enum Condemned {
 
 impl Log {
     /// A new log below `root`. Others see it only once it is locked.
-    pub(super) fn create(root: &Path, instance_id: Uuid) -> io::Result<Self> {
+    pub(super) fn create(root: &Path, instance_id: Uuid, observer: SharedObserver) -> io::Result<Self> {
         let directory = root.join(instance_id.to_string());
         let unseen = root.join(format!(".{instance_id}"));
         fs::create_dir_all(&unseen)?;
         let lock = lock(&unseen)?.ok_or(io::ErrorKind::ResourceBusy)?;
         fs::rename(&unseen, &directory)?;
-        Ok(Self::new(instance_id, directory, lock))
+        Ok(Self::new(instance_id, directory, lock, observer))
     }
 
     /// The log in `directory`, unless that is none or the instance still runs.
-    pub(super) fn adopt(directory: &Path) -> io::Result<Option<Self>> {
+    pub(super) fn adopt(directory: &Path, observer: SharedObserver) -> io::Result<Option<Self>> {
         let Some(instance_id) = Self::id_of(directory) else { return Ok(None) };
         let Some(lock) = lock(directory)? else { return Ok(None) };
-        let mut log = Self::new(instance_id, directory.to_owned(), lock);
+        let mut log = Self::new(instance_id, directory.to_owned(), lock, observer);
         for entry in fs::read_dir(directory)? {
             log.segments.extend(Segment::found(entry?.path()));
         }
@@ -100,7 +101,7 @@ impl Log {
         Uuid::try_parse(directory.file_name()?.to_str()?).ok()
     }
 
-    fn new(instance_id: Uuid, directory: PathBuf, lock: File) -> Self {
+    fn new(instance_id: Uuid, directory: PathBuf, lock: File, observer: SharedObserver) -> Self {
         Self {
             instance_id,
             cursor: Cursor::of(&directory),
@@ -115,6 +116,7 @@ impl Log {
             damaged: false,
             unsynced_folder: false,
             is_announced: false,
+            observer,
         }
     }
 
@@ -200,7 +202,7 @@ impl Log {
                 continue;
             }
             let Chunk { mut messages, end, damaged } = segment.read(self.position.offset).unwrap_or_else(|error| {
-                events::spool_not_read(&error);
+                self.observer.observe(Event::ReadFailed { error: &error });
                 Chunk { end: segment.len, damaged: true, ..Chunk::default() }
             });
             self.position.offset = end;
@@ -357,7 +359,7 @@ impl Log {
                 Some(range) if range.end() + 1 == message.sequence => *range = *range.start()..=message.sequence,
                 _ => numbers.push(message.sequence..=message.sequence),
             }
-            losses.extend(message.gap_record().map(|gap| Loss::told_by(&gap, self.instance_id)));
+            losses.extend(message.gap_record().map(|gap| Loss::named_by(&gap, self.instance_id)));
         }
         losses.push(Loss { instance_id: self.instance_id, numbers, reason });
         losses
