@@ -3,6 +3,7 @@
 mod backlog;
 mod batch;
 mod error;
+mod file_system;
 mod loss;
 mod observer;
 mod outbox;

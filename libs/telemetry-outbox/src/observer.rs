@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use telemetry_proto::v1::{EncodeError, GapReason};
 use uuid::Uuid;
@@ -19,9 +18,6 @@ pub trait Observer: fmt::Debug + Send + Sync {
     /// `event` happened.
     fn observe(&self, event: Event<'_>);
 }
-
-/// An observer that many parts share.
-pub(crate) type SharedObserver = Arc<dyn Observer>;
 
 /// Something that happened.
 #[derive(Debug)]

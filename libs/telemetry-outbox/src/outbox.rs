@@ -21,7 +21,7 @@ pub use stamper::Stamper;
 
 use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
 use crate::loss::Loss;
-use crate::observer::{Event, Observer, SharedObserver};
+use crate::observer::{Event, Observer};
 use crate::settings::{OnFull, OutboxSettings};
 use crate::status::OutboxStatus;
 
@@ -48,7 +48,7 @@ struct Shared {
 struct Ledger {
     settings: OutboxSettings,
     stamper: Stamper,
-    observer: SharedObserver,
+    observer: Arc<dyn Observer>,
     waiting: VecDeque<EncodedMessage>,
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.

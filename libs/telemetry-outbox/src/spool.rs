@@ -13,10 +13,14 @@
 //! A disk that is full, read-only or gone costs durability alone: messages then stay in the outbox and go on from there,
 //! until the disk takes them again.
 
+mod condemned;
+mod context;
 mod cursor;
 mod log;
 mod record;
 mod segment;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod worker;
 
@@ -29,13 +33,15 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use context::Context;
 pub(crate) use store::{Of, Stretch};
 use worker::Worker;
 
 use crate::batch::Batch;
 use crate::error::SpoolError;
+use crate::file_system::HostFileSystem;
 use crate::loss::Loss;
-use crate::observer::{Event, Observer, SharedObserver};
+use crate::observer::{Event, Observer};
 use crate::outbox::Outbox;
 use crate::settings::SpoolSettings;
 use crate::status::SpoolStatus;
@@ -51,7 +57,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Spool {
     instance_id: Uuid,
     worker: Worker,
-    observer: SharedObserver,
+    context: Context,
     shared: Arc<Shared>,
 }
 
@@ -72,9 +78,10 @@ impl Spool {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(settings: SpoolSettings, instance_id: Uuid, observer: Arc<dyn Observer>) -> Result<Self, SpoolError> {
-        let worker = Worker::start(settings, instance_id, Arc::clone(&observer))
+        let context = Context::new(Arc::new(HostFileSystem), observer);
+        let worker = Worker::start(settings, instance_id, context.clone())
             .map_err(|source| SpoolError { operation: "start the thread of the spool", source })?;
-        Ok(Self { instance_id, worker, observer, shared: Arc::default() })
+        Ok(Self { instance_id, worker, context, shared: Arc::default() })
     }
 
     /// Carries messages from `outbox` to the disk until the outbox is closed and empty, or closed while the disk fails.
@@ -87,9 +94,9 @@ impl Spool {
                     outbox.report(losses);
                     outbox.acknowledge(batch);
                     if std::mem::take(&mut failed_before) {
-                        self.observer.observe(Event::SpoolRecovered);
+                        self.context.observe(Event::SpoolRecovered);
                     }
-                    self.observer.observe(Event::SpoolWritten);
+                    self.context.observe(Event::SpoolWritten);
                     self.shared.changed.notify_waiters();
                 }
                 Err(error) => {
@@ -97,7 +104,7 @@ impl Spool {
                     self.shared.failing.store(true, Ordering::Relaxed);
                     self.shared.changed.notify_waiters();
                     let is_first = !std::mem::replace(&mut failed_before, true);
-                    self.observer.observe(Event::SpoolFailed { error: &error, is_first });
+                    self.context.observe(Event::SpoolFailed { error: &error, is_first });
                     tokio::select! {
                         () = sleep(RETRY_PERIOD) => self.shared.failing.store(false, Ordering::Relaxed),
                         () = outbox.closed() => break,
@@ -121,7 +128,7 @@ impl Spool {
         match self.worker.read(of).await {
             Ok(stretch) => stretch,
             Err(error) => {
-                self.observer.observe(Event::ReadFailed { error: &error });
+                self.context.observe(Event::ReadFailed { error: &error });
                 None
             }
         }
@@ -170,7 +177,7 @@ impl Spool {
     /// Makes everything that was written outlast a loss of power, as far as the settings want that.
     pub async fn close(&self) {
         if let Err(error) = self.worker.close().await {
-            self.observer.observe(Event::SyncFailed { error: &error });
+            self.context.observe(Event::SyncFailed { error: &error });
         }
     }
 }

@@ -1,9 +1,10 @@
 //! How far a log was acknowledged, on disk, so that a new start does not send everything again.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::file_system::{FileSystem, Open, OpenFile};
 
 const FILE: &str = "cursor";
 
@@ -12,19 +13,21 @@ const FILE: &str = "cursor";
 /// It is not synced: after a loss of power it may be late, and then some messages go out once more.
 #[derive(Debug)]
 pub(super) struct Cursor {
+    file_system: Arc<dyn FileSystem>,
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Box<dyn OpenFile>>,
 }
 
 impl Cursor {
-    pub(super) fn of(directory: &Path) -> Self {
-        Self { path: directory.join(FILE), file: None }
+    pub(super) fn of(directory: &Path, file_system: Arc<dyn FileSystem>) -> Self {
+        Self { file_system, path: directory.join(FILE), file: None }
     }
 
     /// The number; 0, which sends everything, when the file is missing or damaged.
     pub(super) fn read(&self) -> u64 {
-        let content = fs::read(&self.path).unwrap_or_default();
-        let Ok(content) = <[u8; 12]>::try_from(content) else { return 0 };
+        let mut content = [0; 12];
+        let file = self.file_system.open(&self.path, Open::Read);
+        let Ok(12) = file.and_then(|file| file.read_at(&mut content, 0)) else { return 0 };
         let sequence = u64::from_le_bytes(std::array::from_fn(|index| content[index]));
         if content == Self::content(sequence) { sequence } else { 0 }
     }
@@ -32,7 +35,7 @@ impl Cursor {
     pub(super) fn write(&mut self, sequence: u64) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?),
+            none => none.insert(self.file_system.open(&self.path, Open::Update)?),
         };
         file.write_all_at(&Self::content(sequence), 0)
     }
@@ -47,21 +50,28 @@ impl Cursor {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::file_system::HostFileSystem;
+
+    fn cursor_of(directory: &Path) -> Cursor {
+        Cursor::of(directory, Arc::new(HostFileSystem))
+    }
 
     #[test]
     fn the_number_is_read_as_it_was_written_and_damage_counts_as_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Cursor::of(directory.path()).read(), 0);
-        let mut cursor = Cursor::of(directory.path());
+        assert_eq!(cursor_of(directory.path()).read(), 0);
+        let mut cursor = cursor_of(directory.path());
         cursor.write(7).unwrap();
         cursor.write(300).unwrap();
-        assert_eq!(Cursor::of(directory.path()).read(), 300);
+        assert_eq!(cursor_of(directory.path()).read(), 300);
 
         let path = directory.path().join(FILE);
         let mut content = fs::read(&path).unwrap();
         content[0] ^= 1;
         fs::write(&path, content).unwrap();
-        assert_eq!(Cursor::of(directory.path()).read(), 0);
+        assert_eq!(cursor_of(directory.path()).read(), 0);
     }
 }

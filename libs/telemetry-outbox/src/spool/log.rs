@@ -1,22 +1,25 @@
 //! What one start of the collector left on disk, or leaves: a folder of segments, read in order and released once
 //! acknowledged.
 
-use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use telemetry_proto::v1::GapReason;
 use uuid::Uuid;
 
+use super::condemned::{Condemned, Extent};
+use super::context::Context;
 use super::cursor::Cursor;
 use super::record;
 use super::segment::{Chunk, Segment};
 use crate::batch::EncodedMessage;
+use crate::file_system::{FileSystem, Lock};
 use crate::loss::Loss;
-use crate::observer::{Event, SharedObserver};
+use crate::observer::Event;
 
 const LOCK_FILE: &str = "lock";
 /// Most files of a log that are kept open without being read.
@@ -28,10 +31,10 @@ pub(super) struct Log {
     pub(super) instance_id: Uuid,
     directory: PathBuf,
     /// Held while the log is ours; the kernel lets go of it when the process ends, however it ends.
-    lock: File,
+    lock: Lock,
     segments: VecDeque<Segment>,
     cursor: Cursor,
-    /// Files whose messages are given up, until a gap record that says so is on disk.
+    /// What is given up, until gap records name it.
     condemned: Vec<Condemned>,
     position: Position,
     /// What was read before it was asked for.
@@ -42,11 +45,11 @@ pub(super) struct Log {
     read: u64,
     /// Something could not be read behind `read`; the next message tells how many numbers that were.
     damaged: bool,
-    /// A file was made whose name a loss of power could cost.
-    unsynced_folder: bool,
+    /// Folders in which a name is new that a power failure could cost.
+    unsynced_folders: BTreeSet<PathBuf>,
     /// Somebody was told that there is something in it.
     pub(super) is_announced: bool,
-    observer: SharedObserver,
+    context: Context,
 }
 
 /// Messages, and what turned out to be lost before them.
@@ -60,35 +63,24 @@ struct Position {
     offset: u64,
 }
 
-#[derive(Debug)]
-enum Condemned {
-    Segment(Segment),
-    /// A part of the segment that begins with `first`; `kept` stays.
-    Part {
-        first: u64,
-        kept: Vec<EncodedMessage>,
-        lost_bytes: u64,
-    },
-}
-
 impl Log {
     /// A new log below `root`. Others see it only once it is locked.
-    pub(super) fn create(root: &Path, instance_id: Uuid, observer: SharedObserver) -> io::Result<Self> {
+    pub(super) fn create(root: &Path, instance_id: Uuid, context: Context) -> io::Result<Self> {
         let directory = root.join(instance_id.to_string());
         let unseen = root.join(format!(".{instance_id}"));
-        fs::create_dir_all(&unseen)?;
-        let lock = lock(&unseen)?.ok_or(io::ErrorKind::ResourceBusy)?;
-        fs::rename(&unseen, &directory)?;
-        Ok(Self::new(instance_id, directory, lock, observer))
+        let unsynced_folders = make_folders(&unseen, &context)?;
+        let lock = lock(&unseen, &context)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        context.file_system.rename(&unseen, &directory)?;
+        Ok(Self { unsynced_folders, ..Self::new(instance_id, directory, lock, context) })
     }
 
     /// The log in `directory`, unless that is none or the instance still runs.
-    pub(super) fn adopt(directory: &Path, observer: SharedObserver) -> io::Result<Option<Self>> {
+    pub(super) fn adopt(directory: &Path, context: Context) -> io::Result<Option<Self>> {
         let Some(instance_id) = Self::id_of(directory) else { return Ok(None) };
-        let Some(lock) = lock(directory)? else { return Ok(None) };
-        let mut log = Self::new(instance_id, directory.to_owned(), lock, observer);
-        for entry in fs::read_dir(directory)? {
-            log.segments.extend(Segment::found(entry?.path()));
+        let Some(lock) = lock(directory, &context)? else { return Ok(None) };
+        let mut log = Self::new(instance_id, directory.to_owned(), lock, context);
+        for path in log.context.file_system.list(directory)? {
+            log.segments.extend(Segment::found(path, log.file_system()));
         }
         log.segments.make_contiguous().sort_unstable_by_key(|segment| segment.first);
         log.acknowledged = log.cursor.read();
@@ -101,10 +93,10 @@ impl Log {
         Uuid::try_parse(directory.file_name()?.to_str()?).ok()
     }
 
-    fn new(instance_id: Uuid, directory: PathBuf, lock: File, observer: SharedObserver) -> Self {
+    fn new(instance_id: Uuid, directory: PathBuf, lock: Lock, context: Context) -> Self {
         Self {
             instance_id,
-            cursor: Cursor::of(&directory),
+            cursor: Cursor::of(&directory, Arc::clone(&context.file_system)),
             directory,
             lock,
             segments: VecDeque::new(),
@@ -114,10 +106,14 @@ impl Log {
             acknowledged: 0,
             read: 0,
             damaged: false,
-            unsynced_folder: false,
+            unsynced_folders: BTreeSet::new(),
             is_announced: false,
-            observer,
+            context,
         }
+    }
+
+    fn file_system(&self) -> Arc<dyn FileSystem> {
+        Arc::clone(&self.context.file_system)
     }
 
     /// Bytes of all that is not given up.
@@ -132,9 +128,9 @@ impl Log {
 
     /// Makes the folder again after somebody removed it. What was in it is still readable, but only by this process.
     pub(super) fn restore(&mut self) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        self.lock = lock(&self.directory)?.ok_or(io::ErrorKind::ResourceBusy)?;
-        self.cursor = Cursor::of(&self.directory);
+        self.unsynced_folders.append(&mut make_folders(&self.directory, &self.context)?);
+        self.lock = lock(&self.directory, &self.context)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        self.cursor = Cursor::of(&self.directory, self.file_system());
         self.cursor.write(self.acknowledged)
     }
 
@@ -145,24 +141,23 @@ impl Log {
         if let Some(newest) = self.segments.back_mut().filter(may_grow) {
             return newest.append(messages);
         }
-        let mut new = Segment::create(&self.directory, first.sequence)?;
+        let mut new = Segment::create(&self.directory, first.sequence, self.file_system())?;
         if let Err(error) = new.append(messages) {
             let _ = new.delete();
             return Err(error);
         }
         self.segments.push_back(new);
-        self.unsynced_folder = true;
+        self.unsynced_folders.insert(self.directory.clone());
         self.close_files();
         Ok(())
     }
 
-    /// Makes what was appended outlast a loss of power.
+    /// Makes what was appended survive a power failure.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if let Some(newest) = self.segments.back_mut() {
-            newest.sync()?;
-        }
-        if std::mem::take(&mut self.unsynced_folder) {
-            File::open(&self.directory)?.sync_all()?;
+        self.segments.iter_mut().try_for_each(Segment::sync)?;
+        while let Some(folder) = self.unsynced_folders.first() {
+            self.context.file_system.sync_dir(folder)?;
+            self.unsynced_folders.pop_first();
         }
         Ok(())
     }
@@ -193,7 +188,9 @@ impl Log {
     fn read_files(&mut self) -> Option<Found> {
         while let Some(segment) = self.segments.get_mut(self.position.segment) {
             if self.position.offset >= segment.len {
-                segment.last.get_or_insert(self.read);
+                let last = *segment.last.get_or_insert(self.read);
+                // A file that was cut behind our back ends before its last message.
+                self.damaged |= last > self.read.max(self.acknowledged);
                 if self.position.segment + 1 == self.segments.len() {
                     return None;
                 }
@@ -202,7 +199,7 @@ impl Log {
                 continue;
             }
             let Chunk { mut messages, end, damaged } = segment.read(self.position.offset).unwrap_or_else(|error| {
-                self.observer.observe(Event::ReadFailed { error: &error });
+                self.context.observe(Event::ReadFailed { error: &error });
                 Chunk { end: segment.len, damaged: true, ..Chunk::default() }
             });
             self.position.offset = end;
@@ -305,8 +302,10 @@ impl Log {
     pub(super) fn give_up_oldest(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
         let Some(index) = self.candidates(is_live).next() else { return Ok(None) };
         let (messages, unreadable) = self.segments[index].read_all()?;
-        self.condemned.extend(self.segments.remove(index).map(Condemned::Segment));
-        Ok(Some(self.losses(&messages, GapReason::SpoolFull, unreadable)))
+        let losses = self.losses(&messages, GapReason::SpoolFull, unreadable);
+        let segment = self.segments.remove(index).map(Extent::Segment);
+        self.condemned.extend(segment.map(|extent| Condemned::new(extent, &losses)));
+        Ok(Some(losses))
     }
 
     /// Gives up every second sample of the file that was thinned the least, the oldest of them. What is lost by it.
@@ -324,9 +323,10 @@ impl Log {
             return Ok(None);
         }
         let (first, lost_bytes) = (segment.first, lost.iter().map(record::size).sum());
-        self.condemned.push(Condemned::Part { first, kept, lost_bytes });
+        let losses = self.losses(&lost, GapReason::Decimated, unreadable);
+        self.condemned.push(Condemned::new(Extent::Part { first, kept, lost_bytes }, &losses));
         self.close_files();
-        Ok(Some(self.losses(&lost, GapReason::Decimated, unreadable)))
+        Ok(Some(losses))
     }
 
     /// Files that are neither on their way nor, if the log `is_live`, being written; the oldest first.
@@ -338,11 +338,7 @@ impl Log {
 
     /// Bytes of what is given up of the segment that begins with `first`.
     fn condemned_bytes(&self, first: u64) -> u64 {
-        let parts = self.condemned.iter().filter_map(|condemned| match condemned {
-            Condemned::Part { first: of, lost_bytes, .. } if *of == first => Some(lost_bytes),
-            _ => None,
-        });
-        parts.sum()
+        self.condemned.iter().map(|condemned| condemned.bytes_of(first)).sum()
     }
 
     /// What is lost with `messages`, and with those that were `unreadable` before.
@@ -365,12 +361,24 @@ impl Log {
         losses
     }
 
-    /// Deletes what was given up: a gap record says so by now. What is on its way meanwhile arrives all the same.
-    pub(super) fn carry_out(&mut self, is_live: bool) -> io::Result<()> {
-        for condemned in std::mem::take(&mut self.condemned) {
-            match condemned {
-                Condemned::Segment(segment) => segment.delete()?,
-                Condemned::Part { first, kept, .. } => {
+    /// Notes that a gap record on disk names `loss`.
+    pub(super) fn note_named(&mut self, loss: &Loss) {
+        self.condemned.iter_mut().for_each(|condemned| condemned.note_named(loss));
+    }
+
+    /// Whether something that was given up can be deleted.
+    pub(super) fn has_named(&self) -> bool {
+        self.condemned.iter().any(Condemned::is_named)
+    }
+
+    /// Deletes what was given up and is named. What is in flight meanwhile arrives all the same.
+    pub(super) fn delete_named(&mut self, is_live: bool) -> io::Result<()> {
+        let (named, unnamed) = std::mem::take(&mut self.condemned).into_iter().partition(Condemned::is_named);
+        self.condemned = unnamed;
+        for condemned in named as Vec<Condemned> {
+            match condemned.extent {
+                Extent::Segment(segment) => segment.delete()?,
+                Extent::Part { first, kept, .. } => {
                     if let Some(index) = self.candidates(is_live).find(|index| self.segments[*index].first == first) {
                         self.segments[index].replace(&kept)?;
                     }
@@ -395,19 +403,25 @@ impl Log {
 
     /// Deletes the log with all that is in it.
     pub(super) fn delete(self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.directory) {
+        match self.context.file_system.remove_dir_all(&self.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 }
 
+/// Makes a folder and those above it. The folders in which a name is new by that.
+fn make_folders(directory: &Path, context: &Context) -> io::Result<BTreeSet<PathBuf>> {
+    let missing = directory.ancestors().take_while(|folder| !context.file_system.exists(folder));
+    let parents = missing.filter_map(Path::parent);
+    // A relative path has the working folder above it.
+    let parents = parents.map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    let parents = parents.map(Path::to_owned).collect();
+    context.file_system.create_dir_all(directory)?;
+    Ok(parents)
+}
+
 /// The lock of the log in `directory`; `None` when another process has it.
-fn lock(directory: &Path) -> io::Result<Option<File>> {
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK_FILE))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
-    }
+fn lock(directory: &Path, context: &Context) -> io::Result<Option<Lock>> {
+    context.file_system.lock(&directory.join(LOCK_FILE))
 }

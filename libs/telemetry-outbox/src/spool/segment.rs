@@ -1,16 +1,16 @@
 //! One file of a log: records one behind the other, only ever appended to.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::record::{self, Found};
 use crate::batch::EncodedMessage;
+use crate::file_system::{FileSystem, Open, OpenFile};
 
 const EXTENSION: &str = "log";
 /// What is read at a time: some batches, so that a spool is drained without a call for each.
@@ -19,9 +19,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// A file of records.
 #[derive(Debug)]
 pub(super) struct Segment {
+    file_system: Arc<dyn FileSystem>,
     path: PathBuf,
     /// Kept open from the first use on: what was written stays readable, whatever becomes of the directory.
-    file: Option<File>,
+    file: Option<Box<dyn OpenFile>>,
     /// No message in it has a lower number.
     pub(super) first: u64,
     /// Its highest number, when that is known: it was written or read to the end.
@@ -32,6 +33,8 @@ pub(super) struct Segment {
     pub(super) acknowledged_since: Option<Instant>,
     /// How often every second sample was taken out of it.
     pub(super) thinned: u32,
+    /// Something was written that a power failure could cost.
+    is_unsynced: bool,
 }
 
 /// What a read found.
@@ -46,27 +49,37 @@ pub(super) struct Chunk {
 
 impl Segment {
     /// A new file for messages from number `first` on.
-    pub(super) fn create(directory: &Path, first: u64) -> io::Result<Self> {
+    pub(super) fn create(directory: &Path, first: u64, file_system: Arc<dyn FileSystem>) -> io::Result<Self> {
         let path = directory.join(format!("{first:020}.{EXTENSION}"));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        Ok(Self { file: Some(file), ..Self::at(path, first, 0) })
+        let file = file_system.open(&path, Open::New)?;
+        Ok(Self { file: Some(file), ..Self::at(path, first, 0, file_system) })
     }
 
     /// The file at `path`, if its name is that of a segment.
-    pub(super) fn found(path: PathBuf) -> Option<Self> {
+    pub(super) fn found(path: PathBuf, file_system: Arc<dyn FileSystem>) -> Option<Self> {
         let is_ours = path.extension().is_some_and(|extension| extension == EXTENSION);
         let first = path.file_stem()?.to_str()?.parse().ok()?;
-        let len = fs::metadata(&path).ok()?.len();
-        is_ours.then(|| Self::at(path, first, len))
+        let len = file_system.len(&path).ok()?;
+        is_ours.then(|| Self::at(path, first, len, file_system))
     }
 
-    fn at(path: PathBuf, first: u64, len: u64) -> Self {
-        Self { path, file: None, first, last: None, len, acknowledged_since: None, thinned: 0 }
+    fn at(path: PathBuf, first: u64, len: u64, file_system: Arc<dyn FileSystem>) -> Self {
+        Self {
+            file_system,
+            path,
+            file: None,
+            first,
+            last: None,
+            len,
+            acknowledged_since: None,
+            thinned: 0,
+            is_unsynced: false,
+        }
     }
 
     /// Whether the file is still where it was made.
     pub(super) fn is_in_place(&self) -> bool {
-        self.path.exists()
+        self.file_system.exists(&self.path)
     }
 
     /// Appends all messages or none.
@@ -82,6 +95,7 @@ impl Segment {
             return Err(error);
         }
         self.len += records.len() as u64;
+        self.is_unsynced = true;
         self.acknowledged_since = None;
         self.last = messages.last().map(|message| message.sequence).or(self.last);
         Ok(())
@@ -150,18 +164,23 @@ impl Segment {
 
     /// Puts `messages` in the place of all that the file holds.
     pub(super) fn replace(&mut self, messages: &[EncodedMessage]) -> io::Result<()> {
-        let mut copy = Self::at(self.path.with_extension("new"), self.first, 0);
-        copy.file = Some(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&copy.path)?);
+        let mut copy = Self::at(self.path.with_extension("new"), self.first, 0, Arc::clone(&self.file_system));
+        copy.file = Some(self.file_system.open(&copy.path, Open::New)?);
         copy.append(messages)?;
         copy.sync()?;
-        fs::rename(&copy.path, &self.path)?;
+        self.file_system.rename(&copy.path, &self.path)?;
         (self.file, self.len, self.last) = (copy.file, copy.len, copy.last);
         self.thinned += 1;
         Ok(())
     }
 
+    /// Makes what was written survive a power failure.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.file()?.sync_data()
+        if self.is_unsynced {
+            self.file()?.sync_data()?;
+            self.is_unsynced = false;
+        }
+        Ok(())
     }
 
     /// Closes the file until it is used again.
@@ -170,7 +189,7 @@ impl Segment {
     }
 
     pub(super) fn delete(&self) -> io::Result<()> {
-        match fs::remove_file(&self.path) {
+        match self.file_system.remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -198,10 +217,10 @@ impl Segment {
         Ok(bytes.into())
     }
 
-    fn file(&mut self) -> io::Result<&File> {
+    fn file(&mut self) -> io::Result<&dyn OpenFile> {
         match &mut self.file {
-            Some(file) => Ok(file),
-            none => Ok(none.insert(File::open(&self.path)?)),
+            Some(file) => Ok(&**file),
+            none => Ok(&**none.insert(self.file_system.open(&self.path, Open::Read)?)),
         }
     }
 }

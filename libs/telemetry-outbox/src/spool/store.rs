@@ -1,18 +1,17 @@
 //! All that is on disk: the log that this start of the collector writes, and those that earlier ones left.
 
 use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
-use std::{fs, io};
 
 use uuid::Uuid;
 
+use super::context::Context;
 use super::log::Log;
 use crate::batch::EncodedMessage;
 use crate::loss::Loss;
-use crate::observer::{Event, SharedObserver};
-use crate::settings::{OnFull, SpoolSettings};
+use crate::observer::Event;
+use crate::settings::{OnFull, SpoolSettings, SyncPolicy};
 use crate::status::SpoolStatus;
 
 /// The share of the spool that a file may take: what is given up at a time when it is full.
@@ -53,13 +52,13 @@ pub(super) struct Store {
     more_left: bool,
     /// What was given up and nobody was told of.
     losses: Vec<Loss>,
-    observer: SharedObserver,
+    context: Context,
 }
 
 impl Store {
     /// What is in the directory of `settings`; `live_id` is the instance that will append.
-    pub(super) fn new(settings: SpoolSettings, live_id: Uuid, observer: SharedObserver) -> Self {
-        Self { settings, live_id, live: None, left: VecDeque::new(), more_left: true, losses: Vec::new(), observer }
+    pub(super) fn new(settings: SpoolSettings, live_id: Uuid, context: Context) -> Self {
+        Self { settings, live_id, live: None, left: VecDeque::new(), more_left: true, losses: Vec::new(), context }
     }
 
     /// Appends messages of this instance, all or none, and makes room for them. What had to be given up for that.
@@ -69,19 +68,15 @@ impl Store {
         self.make_room()?;
         let live = match &mut self.live {
             Some(live) => live,
-            none => {
-                fs::create_dir_all(&self.settings.directory)?;
-                none.insert(Log::create(&self.settings.directory, self.live_id, Arc::clone(&self.observer))?)
-            }
+            none => none.insert(Log::create(&self.settings.directory, self.live_id, self.context.clone())?),
         };
         if !live.is_in_place() {
-            self.observer.observe(Event::SpoolRemoved { directory: &self.settings.directory });
+            self.context.observe(Event::SpoolRemoved { directory: &self.settings.directory });
             live.restore()?;
         }
         live.append(messages, segment_bytes)?;
-        if messages.iter().any(|message| message.is_gap_record) {
-            self.carry_out();
-        }
+        self.note_named(messages);
+        self.delete_named();
         Ok(std::mem::take(&mut self.losses))
     }
 
@@ -134,7 +129,7 @@ impl Store {
             if let Some(stretch) = read(log, false) {
                 if !std::mem::replace(&mut log.is_announced, true) {
                     let (instance_id, bytes) = (log.instance_id, log.bytes());
-                    self.observer.observe(Event::LeftoverFound { instance_id, bytes });
+                    self.context.observe(Event::LeftoverFound { instance_id, bytes });
                 }
                 return Ok(Some(stretch));
             }
@@ -186,7 +181,7 @@ impl Store {
         }
         while let Some(log) = self.left.pop_front_if(|log| log.is_finished()) {
             if log.is_announced {
-                self.observer.observe(Event::LeftoverDelivered { instance_id: log.instance_id });
+                self.context.observe(Event::LeftoverDelivered { instance_id: log.instance_id });
             }
             log.delete()?;
         }
@@ -230,23 +225,19 @@ impl Store {
             return;
         }
         self.more_left = false;
-        let Ok(entries) = fs::read_dir(&self.settings.directory) else { return };
-        let mut found: Vec<_> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| Log::id_of(path).is_some_and(|id| !self.holds(id)))
-            .collect();
-        found.sort_by_cached_key(|path| modified(path));
+        let Ok(mut found) = self.context.file_system.list(&self.settings.directory) else { return };
+        found.retain(|path| Log::id_of(path).is_some_and(|id| !self.holds(id)));
+        found.sort_by_cached_key(|path| self.context.file_system.modified(path).ok());
         for directory in found {
             if self.left.len() >= MAX_LEFT {
                 self.more_left = true;
                 return;
             }
-            match Log::adopt(&directory, Arc::clone(&self.observer)) {
+            match Log::adopt(&directory, self.context.clone()) {
                 Ok(Some(log)) if log.is_finished() => drop(log.delete()),
                 Ok(Some(log)) => self.left.push_back(log),
                 Ok(None) => {}
-                Err(error) => self.observer.observe(Event::LeftoverUnreadable { directory: &directory, error: &error }),
+                Err(error) => self.context.observe(Event::LeftoverUnreadable { directory: &directory, error: &error }),
             }
         }
     }
@@ -276,11 +267,29 @@ impl Store {
         self.logs().find_map(|(log, is_live)| action(log, is_live).transpose()).transpose()
     }
 
-    fn carry_out(&mut self) {
-        let observer = Arc::clone(&self.observer);
+    /// Notes what the gap records among `messages`, which are on disk, name.
+    fn note_named(&mut self, messages: &[EncodedMessage]) {
+        for gap in messages.iter().filter_map(EncodedMessage::gap_record) {
+            let loss = Loss::named_by(&gap, self.live_id);
+            self.logs().for_each(|(log, _)| log.note_named(&loss));
+        }
+    }
+
+    /// Deletes what was given up and is named. The gap records must outlive it, so they are synced first.
+    fn delete_named(&mut self) {
+        if !self.logs().any(|(log, _)| log.has_named()) {
+            return;
+        }
+        let context = self.context.clone();
+        if self.settings.sync != SyncPolicy::Never
+            && let Err(error) = self.sync()
+        {
+            context.observe(Event::SyncFailed { error: &error });
+            return;
+        }
         for (log, is_live) in self.logs() {
-            if let Err(error) = log.carry_out(is_live) {
-                observer.observe(Event::CleanupFailed { error: &error });
+            if let Err(error) = log.delete_named(is_live) {
+                context.observe(Event::CleanupFailed { error: &error });
             }
         }
     }
@@ -294,10 +303,6 @@ fn read(log: &mut Log, is_live: bool) -> Option<Stretch> {
     };
     let (instance_id, acknowledged) = (log.instance_id, log.acknowledged);
     Some(Stretch { instance_id, acknowledged, messages, losses: loss.into_iter().collect() })
-}
-
-fn modified(path: &Path) -> Option<std::time::SystemTime> {
-    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
 #[cfg(test)]

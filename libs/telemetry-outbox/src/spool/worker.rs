@@ -8,10 +8,11 @@ use std::{io, thread};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::context::Context;
 use super::store::{Of, Store, Stretch};
 use crate::batch::EncodedMessage;
 use crate::loss::Loss;
-use crate::observer::{Event, SharedObserver};
+use crate::observer::Event;
 use crate::settings::{SpoolSettings, SyncPolicy};
 use crate::status::SpoolStatus;
 
@@ -35,17 +36,17 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(super) fn start(settings: SpoolSettings, live_id: Uuid, observer: SharedObserver) -> io::Result<Self> {
+    pub(super) fn start(settings: SpoolSettings, live_id: Uuid, context: Context) -> io::Result<Self> {
         let (commands, received) = mpsc::channel();
         let status = Arc::new(Mutex::default());
-        let disk = Disk {
+        let keeper = Keeper {
             sync: settings.sync,
-            store: Store::new(settings, live_id, Arc::clone(&observer)),
-            observer,
+            store: Store::new(settings, live_id, context.clone()),
+            context,
             unsynced_since: None,
             status: Arc::clone(&status),
         };
-        thread::Builder::new().name("spool".to_owned()).spawn(move || disk.run(&received))?;
+        thread::Builder::new().name("spool".to_owned()).spawn(move || keeper.run(&received))?;
         Ok(Self { commands, status })
     }
 
@@ -84,15 +85,15 @@ impl Worker {
 }
 
 /// What the thread works with.
-struct Disk {
+struct Keeper {
     store: Store,
-    observer: SharedObserver,
+    context: Context,
     sync: SyncPolicy,
     unsynced_since: Option<Instant>,
     status: Arc<Mutex<SpoolStatus>>,
 }
 
-impl Disk {
+impl Keeper {
     fn run(mut self, commands: &Receiver<Command>) {
         loop {
             let wait = self.until_sync().map_or(RELEASE_PERIOD, |until| until.min(RELEASE_PERIOD));
@@ -100,7 +101,7 @@ impl Disk {
                 Ok(command) => self.carry_out(command),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.store.release() {
-                        self.observer.observe(Event::CleanupFailed { error: &error });
+                        self.context.observe(Event::CleanupFailed { error: &error });
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -126,7 +127,7 @@ impl Disk {
             }
             Command::Acknowledge(instance_id, sequence) => {
                 if let Err(error) = self.store.acknowledge(instance_id, sequence) {
-                    self.observer.observe(Event::CleanupFailed { error: &error });
+                    self.context.observe(Event::CleanupFailed { error: &error });
                 }
             }
             Command::Rewind(instance_id, newest, reply) => drop(reply.send(self.store.rewind(instance_id, newest))),
@@ -145,7 +146,7 @@ impl Disk {
 
     fn sync_or_say(&mut self) {
         if let Err(error) = self.sync_now() {
-            self.observer.observe(Event::SyncFailed { error: &error });
+            self.context.observe(Event::SyncFailed { error: &error });
         }
     }
 

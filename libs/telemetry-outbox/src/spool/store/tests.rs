@@ -1,16 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use telemetry_proto::v1::GapReason;
+use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};
 use tempfile::TempDir;
 
 use super::*;
+use crate::batch::Encoding;
+use crate::file_system::HostFileSystem;
 use crate::observer::NoObserver;
 use crate::settings::SyncPolicy;
 
@@ -24,6 +27,7 @@ struct Host {
     store: Store,
     /// The highest number of this start.
     appended: u64,
+    untold: Vec<Loss>,
 }
 
 impl Host {
@@ -37,7 +41,7 @@ impl Host {
             on_full,
         };
         let store = store(settings.clone(), Uuid::from_u128(1));
-        Self { directory, settings, starts: 1, store, appended: 0 }
+        Self { directory, settings, starts: 1, store, appended: 0, untold: Vec::new() }
     }
 
     fn retaining(self, retain: Duration) -> Self {
@@ -49,6 +53,7 @@ impl Host {
     fn restart(&mut self) {
         self.starts += 1;
         self.appended = 0;
+        self.untold.clear();
         // The locks go with the store.
         self.store = store(self.settings.clone(), self.live());
         self.store.look_for_left();
@@ -60,8 +65,21 @@ impl Host {
 
     fn append(&mut self, count: u64) -> Vec<Loss> {
         let messages: Vec<_> = (1..=count).map(|offset| message(self.appended + offset)).collect();
-        self.appended += count;
-        self.store.append(&messages).unwrap()
+        self.append_these(&messages)
+    }
+
+    /// Appends gap records that name what was lost since the last call. How many, and what is lost by that.
+    fn tell(&mut self) -> (u64, Vec<Loss>) {
+        let untold = std::mem::take(&mut self.untold);
+        let records: Vec<_> = (self.appended + 1..).zip(untold).map(|(sequence, loss)| gap(sequence, loss)).collect();
+        (records.len() as u64, self.append_these(&records))
+    }
+
+    fn append_these(&mut self, messages: &[EncodedMessage]) -> Vec<Loss> {
+        self.appended += messages.len() as u64;
+        let losses = self.store.append(messages).unwrap();
+        self.untold.extend(losses.iter().filter(|loss| !loss.numbers.is_empty()).cloned());
+        losses
     }
 
     /// Reads all that waits, acknowledging it.
@@ -99,11 +117,27 @@ impl Host {
 }
 
 fn store(settings: SpoolSettings, live_id: Uuid) -> Store {
-    Store::new(settings, live_id, Arc::new(NoObserver))
+    Store::new(settings, live_id, context())
+}
+
+fn context() -> Context {
+    Context::new(Arc::new(HostFileSystem), Arc::new(NoObserver))
 }
 
 fn message(sequence: u64) -> EncodedMessage {
     EncodedMessage { sequence, body: vec![b'm'; MESSAGE_BYTES].into(), is_gap_record: false }
+}
+
+/// A gap record that names `loss`.
+fn gap(sequence: u64, loss: Loss) -> EncodedMessage {
+    let record = GapRecord::new(loss.numbers, loss.reason).of_instance(loss.instance_id);
+    let stamp = Stamp {
+        message_id: Uuid::from_u128(u128::from(sequence)),
+        instance_id: Uuid::from_u128(1),
+        sequence,
+        collected_at: std::time::SystemTime::UNIX_EPOCH,
+    };
+    EncodedMessage::encode(&TelemetryMessage::new(stamp, record), Encoding::Protobuf).unwrap()
 }
 
 fn damage(path: &Path, offset: u64) {
@@ -162,10 +196,7 @@ fn more_starts_than_are_looked_after_at_a_time_are_all_delivered_among_files_of_
         let starts: BTreeSet<_> = (2..600).map(Uuid::from_u128).collect();
         for start in &starts {
             fs::create_dir_all(&root).unwrap();
-            Log::create(&root, *start, Arc::new(NoObserver))
-                .unwrap()
-                .append(&[message(1), message(2)], 1 << 20)
-                .unwrap();
+            Log::create(&root, *start, context()).unwrap().append(&[message(1), message(2)], 1 << 20).unwrap();
         }
         for number in 0..300 {
             fs::write(root.join(format!("note-{number}")), "not ours").unwrap();
@@ -315,14 +346,17 @@ fn a_start_is_left_until_its_last_message_is_acknowledged() {
 #[test]
 fn files_that_are_given_up_stay_until_a_gap_record_is_on_disk() {
     let mut host = Host::new(64 << 10, OnFull::DropOldest);
-    let mut lost = Vec::new();
-    while lost.is_empty() {
-        lost = host.append(20);
+    while host.untold.is_empty() {
+        host.append(20);
     }
-    let before = host.segments().len();
-    host.appended += 1;
-    host.store.append(&[EncodedMessage { is_gap_record: true, ..message(host.appended) }]).unwrap();
-    assert_eq!(host.segments().len(), before - 1);
+    let oldest = host.segments()[0].clone();
+    let named_elsewhere = Loss { instance_id: Uuid::from_u128(7), ..host.untold[0].clone() };
+    let untold = std::mem::replace(&mut host.untold, vec![named_elsewhere]);
+    host.tell();
+    assert!(oldest.exists(), "the record names numbers of another instance");
+    host.untold = untold;
+    host.tell();
+    assert!(!oldest.exists());
 }
 
 #[test]
@@ -343,8 +377,7 @@ fn a_long_outage_does_not_use_up_the_open_files() {
     let before = open_files();
     for _ in 0..250 {
         host.append(20);
-        host.appended += 1;
-        host.store.append(&[EncodedMessage { is_gap_record: true, ..message(host.appended) }]).unwrap();
+        host.tell();
     }
     // Other tests run at the same time, each with some.
     assert!(open_files() < before + 100, "{before} before, {} now, {} segments", open_files(), host.segments().len());
@@ -397,10 +430,9 @@ proptest! {
                     all.extend((host.appended - count + 1..=host.appended).map(|number| (host.live(), number)));
                 }
                 Step::Tell => {
-                    host.appended += 1;
-                    let told = EncodedMessage { is_gap_record: true, ..message(host.appended) };
-                    note(&mut accounted, &host.store.append(&[told]).unwrap());
-                    all.insert((host.live(), host.appended));
+                    let (count, losses) = host.tell();
+                    note(&mut accounted, &losses);
+                    all.extend((host.appended - count + 1..=host.appended).map(|number| (host.live(), number)));
                 }
                 Step::Read if on_its_way.is_none() => {
                     on_its_way = host.read(Of::Live).or_else(|| host.read(Of::Left));

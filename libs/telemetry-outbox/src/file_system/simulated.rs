@@ -1,0 +1,517 @@
+//! A disk in memory that crashes, loses power, fills up and fails when it is told to.
+//!
+//! What is written is seen at once, but survives a power failure only once it is synced. Of what is not synced, any part
+//! may survive, in any order: a later write without an earlier one, half a write, a name without its file's content.
+//! That is all that POSIX promises, and less than any file system keeps.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::{FileSystem, Lock, Open, OpenFile};
+
+type Inode = u64;
+
+const ROOT: Inode = 0;
+
+/// A disk. A clone is the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// What survives of each change that was not synced, in the order of the changes.
+pub(crate) trait Fate {
+    /// Whether a change of a folder survives.
+    fn keeps_name(&mut self) -> bool;
+    /// How many of a write's bytes survive.
+    fn kept_bytes(&mut self, len: usize) -> usize;
+}
+
+#[derive(Debug)]
+struct State {
+    /// What programs see.
+    seen: Tree,
+    /// What survives a power failure.
+    durable: Tree,
+    /// What tells one from the other.
+    unsynced: Vec<Change>,
+    next_inode: Inode,
+    /// Changes since the start: each takes one tick.
+    ticks: u64,
+    modified: HashMap<Inode, u64>,
+    locked: BTreeSet<Inode>,
+    faults: Faults,
+    /// The next start of the machine has nothing to do with handles of this one.
+    boot: u64,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// The program ends in the middle of this change.
+    crash_at: Option<u64>,
+    /// This change alone fails.
+    fail_at: Option<u64>,
+    /// Bytes that all files may take.
+    capacity: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Tree(HashMap<Inode, Node>);
+
+#[derive(Debug, Clone)]
+enum Node {
+    Folder(BTreeMap<OsString, Inode>),
+    File(Vec<u8>),
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write {
+        file: Inode,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    SetLen {
+        file: Inode,
+        len: u64,
+    },
+    /// Names appear (`Some`) or go (`None`), all at once.
+    Names(Vec<(Inode, OsString, Option<Inode>)>),
+}
+
+#[derive(Debug)]
+struct Handle {
+    disk: SimulatedDisk,
+    inode: Inode,
+    boot: u64,
+}
+
+#[derive(Debug)]
+struct HeldLock {
+    disk: SimulatedDisk,
+    inode: Inode,
+    boot: u64,
+}
+
+impl SimulatedDisk {
+    pub(crate) fn new() -> Self {
+        let mut tree = Tree::default();
+        tree.0.insert(ROOT, Node::Folder(BTreeMap::new()));
+        let state = State {
+            seen: tree.clone(),
+            durable: tree,
+            unsynced: Vec::new(),
+            next_inode: ROOT + 1,
+            ticks: 0,
+            modified: HashMap::new(),
+            locked: BTreeSet::new(),
+            faults: Faults::default(),
+            boot: 0,
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Changes so far.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.state().ticks
+    }
+
+    /// Ends the program in the middle of change number `tick`: what comes after it fails, too.
+    pub(crate) fn crash_at(&self, tick: u64) {
+        self.state().faults.crash_at = Some(tick);
+    }
+
+    /// Whether the change at which the program ends has come.
+    pub(crate) fn has_ended_program(&self) -> bool {
+        let state = self.state();
+        state.faults.crash_at.is_some_and(|at| state.ticks >= at)
+    }
+
+    /// Fails change number `tick`, and no other.
+    pub(crate) fn fail_at(&self, tick: u64) {
+        self.state().faults.fail_at = Some(tick);
+    }
+
+    /// Lets all files together take `bytes`.
+    pub(crate) fn limit(&self, bytes: Option<u64>) {
+        self.state().faults.capacity = bytes;
+    }
+
+    /// Bytes that all files take.
+    pub(crate) fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// The program has ended and starts again; what it wrote is there.
+    pub(crate) fn restart(&self) {
+        let mut state = self.state();
+        state.faults = Faults::default();
+        state.locked.clear();
+        state.boot += 1;
+    }
+
+    /// The power fails; of what was not synced there is what `fate` says.
+    pub(crate) fn fail_power(&self, fate: &mut impl Fate) {
+        let mut state = self.state();
+        for change in std::mem::take(&mut state.unsynced) {
+            let kept = match change {
+                Change::Names(names) => fate.keeps_name().then_some(Change::Names(names)),
+                Change::SetLen { .. } => fate.keeps_name().then_some(change),
+                Change::Write { file, offset, mut bytes } => {
+                    bytes.truncate(fate.kept_bytes(bytes.len()));
+                    (!bytes.is_empty()).then_some(Change::Write { file, offset, bytes })
+                }
+            };
+            if let Some(kept) = kept {
+                state.durable.apply(&kept);
+            }
+        }
+        state.seen = state.durable.clone();
+        drop(state);
+        self.restart();
+    }
+
+    /// Every file that can be reached, the oldest first.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let state = self.state();
+        let mut found = Vec::new();
+        let mut folders = vec![(PathBuf::from("/"), ROOT)];
+        while let Some((path, inode)) = folders.pop() {
+            if let Some(Node::Folder(names)) = state.seen.0.get(&inode) {
+                for (name, inode) in names {
+                    match state.seen.0.get(inode) {
+                        Some(Node::File(_)) => found.push((*inode, path.join(name))),
+                        _ => folders.push((path.join(name), *inode)),
+                    }
+                }
+            }
+        }
+        found.sort();
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// Changes the content of a file behind everybody's back, for good.
+    pub(crate) fn damage(&self, path: &Path, damage: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let Ok(inode) = state.seen.find(path) else { return };
+        if let Some(Node::File(content)) = state.seen.0.get_mut(&inode) {
+            damage(content);
+            let content = content.clone();
+            state.durable.0.insert(inode, Node::File(content));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Counts a change, which fails if it is told to.
+    fn tick(&mut self) -> io::Result<()> {
+        self.ticks += 1;
+        if self.faults.crash_at.is_some_and(|at| self.ticks >= at) {
+            return Err(io::Error::other("the program has ended"));
+        }
+        if self.faults.fail_at == Some(self.ticks) {
+            return Err(io::Error::other("the disk failed"));
+        }
+        Ok(())
+    }
+
+    /// Whether the change that failed is the one at which the program ends: then a part of it may have happened.
+    fn is_torn(&self) -> bool {
+        self.faults.crash_at == Some(self.ticks) || self.faults.fail_at == Some(self.ticks)
+    }
+
+    fn change(&mut self, change: Change) {
+        match &change {
+            Change::Write { file, .. } | Change::SetLen { file, .. } => {
+                self.modified.insert(*file, self.ticks);
+            }
+            Change::Names(names) => {
+                for (folder, ..) in names {
+                    self.modified.insert(*folder, self.ticks);
+                }
+            }
+        }
+        self.seen.apply(&change);
+        self.unsynced.push(change);
+    }
+
+    fn make(&mut self, folder: Inode, name: OsString, node: Node) -> Inode {
+        let inode = self.next_inode;
+        self.next_inode += 1;
+        self.seen.0.insert(inode, node.clone());
+        self.durable.0.insert(inode, node);
+        self.modified.insert(inode, self.ticks);
+        self.change(Change::Names(vec![(folder, name, Some(inode))]));
+        inode
+    }
+
+    /// Makes the changes that `is_synced` durable.
+    fn sync(&mut self, is_synced: impl Fn(&Change) -> bool) {
+        let (synced, unsynced) = std::mem::take(&mut self.unsynced).into_iter().partition(is_synced);
+        self.unsynced = unsynced;
+        for change in &synced as &Vec<_> {
+            self.durable.apply(change);
+        }
+    }
+
+    /// Bytes that may still be written.
+    fn free(&self) -> u64 {
+        self.faults.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
+    }
+
+    fn used(&self) -> u64 {
+        self.contents().map(|content| content.len() as u64).sum()
+    }
+
+    /// The content of each file that has a name.
+    fn contents(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let named: BTreeSet<_> = self
+            .seen
+            .0
+            .values()
+            .filter_map(|node| match node {
+                Node::Folder(names) => Some(names.values()),
+                Node::File(_) => None,
+            })
+            .flatten()
+            .collect();
+        named.into_iter().filter_map(|inode| match self.seen.0.get(inode) {
+            Some(Node::File(content)) => Some(content),
+            _ => None,
+        })
+    }
+}
+
+impl Tree {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Write { file, offset, bytes } => {
+                let content = self.content_mut(*file);
+                let (start, end) = (*offset as usize, *offset as usize + bytes.len());
+                if content.len() < end {
+                    content.resize(end, 0);
+                }
+                content[start..end].copy_from_slice(bytes);
+            }
+            Change::SetLen { file, len } => self.content_mut(*file).resize(*len as usize, 0),
+            Change::Names(names) => {
+                for (folder, name, inode) in names {
+                    let Some(Node::Folder(names)) = self.0.get_mut(folder) else { continue };
+                    match inode {
+                        Some(inode) => names.insert(name.clone(), *inode),
+                        None => names.remove(name),
+                    };
+                }
+            }
+        }
+    }
+
+    fn content_mut(&mut self, file: Inode) -> &mut Vec<u8> {
+        match self.0.entry(file).or_insert_with(|| Node::File(Vec::new())) {
+            Node::File(content) => content,
+            Node::Folder(_) => unreachable!("a folder is not written to"),
+        }
+    }
+
+    fn find(&self, path: &Path) -> io::Result<Inode> {
+        path.components().skip(1).try_fold(ROOT, |inode, component| match self.0.get(&inode) {
+            Some(Node::Folder(names)) => {
+                names.get(component.as_os_str()).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+            }
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        })
+    }
+
+    fn names(&self, folder: Inode) -> io::Result<&BTreeMap<OsString, Inode>> {
+        match self.0.get(&folder) {
+            Some(Node::Folder(names)) => Ok(names),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    fn content(&self, file: Inode) -> io::Result<&Vec<u8>> {
+        match self.0.get(&file) {
+            Some(Node::File(content)) => Ok(content),
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+}
+
+fn folder_and_name(path: &Path) -> io::Result<(&Path, OsString)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((path.parent().ok_or(io::ErrorKind::InvalidInput)?, name.to_owned()))
+}
+
+impl FileSystem for SimulatedDisk {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let mut folder = ROOT;
+        for component in path.components().skip(1) {
+            let name = component.as_os_str().to_owned();
+            folder = match state.seen.names(folder)?.get(&name) {
+                Some(inode) => *inode,
+                None => {
+                    state.tick()?;
+                    state.make(folder, name, Node::Folder(BTreeMap::new()))
+                }
+            };
+        }
+        state.seen.names(folder).map(drop)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = self.state();
+        let names = state.seen.names(state.seen.find(directory)?)?;
+        Ok(names.keys().map(|name| directory.join(name)).collect())
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        let state = self.state();
+        Ok(state.seen.content(state.seen.find(path)?)?.len() as u64)
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<SystemTime> {
+        let state = self.state();
+        let ticks = state.modified.get(&state.seen.find(path)?).copied().unwrap_or_default();
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(ticks))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.state().seen.find(path).is_ok()
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn OpenFile>> {
+        let mut state = self.state();
+        let (folder, name) = folder_and_name(path)?;
+        let folder = state.seen.find(folder)?;
+        let there = state.seen.names(folder)?.get(&name).copied();
+        let inode = match (there, how) {
+            (Some(inode), Open::New) => {
+                state.tick()?;
+                state.change(Change::SetLen { file: inode, len: 0 });
+                inode
+            }
+            (Some(inode), Open::Read | Open::Update) => inode,
+            (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
+            (None, Open::New | Open::Update) => {
+                state.tick()?;
+                state.make(folder, name, Node::File(Vec::new()))
+            }
+        };
+        Ok(Box::new(Handle { disk: self.clone(), inode, boot: state.boot }))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        self.open(path, Open::Update)?;
+        let mut state = self.state();
+        let inode = state.seen.find(path)?;
+        let boot = state.boot;
+        Ok(state.locked.insert(inode).then(|| Lock::of(HeldLock { disk: self.clone(), inode, boot })))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = state.seen.find(from)?;
+        let ((from, old), (to, new)) = (folder_and_name(from)?, folder_and_name(to)?);
+        let (from, to) = (state.seen.find(from)?, state.seen.find(to)?);
+        state.tick()?;
+        state.change(Change::Names(vec![(from, old, None), (to, new, Some(inode))]));
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.seen.find(path)?;
+        let (folder, name) = folder_and_name(path)?;
+        let folder = state.seen.find(folder)?;
+        state.tick()?;
+        state.change(Change::Names(vec![(folder, name, None)]));
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        for entry in self.list(path)? {
+            self.remove_file(&entry)?;
+        }
+        self.remove_file(path)
+    }
+
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let directory = state.seen.find(directory)?;
+        state.tick()?;
+        state.sync(
+            |change| matches!(change, Change::Names(names) if names.iter().any(|(folder, ..)| *folder == directory)),
+        );
+        Ok(())
+    }
+}
+
+impl OpenFile for Handle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.state()?;
+        let content = state.seen.content(self.inode)?;
+        let rest = content.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.state()?;
+        let outcome = state.tick();
+        let new = (offset + bytes.len() as u64).saturating_sub(state.seen.content(self.inode)?.len() as u64);
+        let beyond = new.saturating_sub(state.free()) as usize;
+        let (written, outcome) = match outcome {
+            Err(error) if state.is_torn() => (bytes.len() / 2, Err(error)),
+            Err(error) => (0, Err(error)),
+            Ok(()) if beyond > 0 => (bytes.len() - beyond, Err(io::ErrorKind::StorageFull.into())),
+            Ok(()) => (bytes.len(), Ok(())),
+        };
+        if written > 0 {
+            state.change(Change::Write { file: self.inode, offset, bytes: bytes[..written].to_vec() });
+        }
+        outcome
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state()?;
+        state.tick()?;
+        state.change(Change::SetLen { file: self.inode, len });
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state()?;
+        state.tick()?;
+        state.sync(|change| match change {
+            Change::Write { file, .. } | Change::SetLen { file, .. } => *file == self.inode,
+            Change::Names(_) => false,
+        });
+        Ok(())
+    }
+}
+
+impl Handle {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.state();
+        if state.boot == self.boot { Ok(state) } else { Err(io::Error::other("a file of an earlier start")) }
+    }
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.boot == self.boot {
+            state.locked.remove(&self.inode);
+        }
+    }
+}

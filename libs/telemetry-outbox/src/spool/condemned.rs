@@ -1,0 +1,86 @@
+//! What is given up, until gap records that name its numbers are on disk.
+
+use std::collections::BTreeMap;
+
+use rangemap::RangeInclusiveSet;
+use uuid::Uuid;
+
+use super::segment::Segment;
+use crate::batch::EncodedMessage;
+use crate::loss::Loss;
+
+/// A file, or a part of one, that goes once all its numbers are named.
+#[derive(Debug)]
+pub(super) struct Condemned {
+    pub(super) extent: Extent,
+    unnamed: BTreeMap<Uuid, RangeInclusiveSet<u64>>,
+}
+
+/// How much is given up.
+#[derive(Debug)]
+pub(super) enum Extent {
+    /// A whole file.
+    Segment(Segment),
+    /// All but `kept` of the file that begins with number `first`.
+    Part { first: u64, kept: Vec<EncodedMessage>, lost_bytes: u64 },
+}
+
+impl Condemned {
+    /// What is given up at the price of `losses`.
+    pub(super) fn new(extent: Extent, losses: &[Loss]) -> Self {
+        let mut unnamed: BTreeMap<_, RangeInclusiveSet<u64>> = BTreeMap::new();
+        for Loss { instance_id, numbers, .. } in losses.iter().filter(|loss| !loss.numbers.is_empty()) {
+            unnamed.entry(*instance_id).or_default().extend(numbers.iter().cloned());
+        }
+        Self { extent, unnamed }
+    }
+
+    /// Notes that a gap record on disk names `loss`.
+    pub(super) fn note_named(&mut self, loss: &Loss) {
+        if let Some(numbers) = self.unnamed.get_mut(&loss.instance_id) {
+            loss.numbers.iter().for_each(|range| numbers.remove(range.clone()));
+            if numbers.is_empty() {
+                self.unnamed.remove(&loss.instance_id);
+            }
+        }
+    }
+
+    /// Whether gap records on disk name all of it.
+    pub(super) fn is_named(&self) -> bool {
+        self.unnamed.is_empty()
+    }
+
+    /// Bytes that are given up of the file that begins with number `of`, if only a part of it is.
+    pub(super) fn bytes_of(&self, of: u64) -> u64 {
+        match self.extent {
+            Extent::Part { first, lost_bytes, .. } if first == of => lost_bytes,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry_proto::v1::GapReason;
+
+    use super::*;
+
+    fn loss(instance: u128, first: u64, last: u64) -> Loss {
+        Loss { instance_id: Uuid::from_u128(instance), numbers: vec![first..=last], reason: GapReason::SpoolFull }
+    }
+
+    #[test]
+    fn it_is_named_once_all_its_numbers_are_and_no_others_count() {
+        let extent = Extent::Part { first: 1, kept: Vec::new(), lost_bytes: 7 };
+        let mut condemned = Condemned::new(extent, &[loss(1, 1, 9), loss(2, 4, 4)]);
+        condemned.note_named(&loss(1, 4, 20));
+        condemned.note_named(&loss(3, 1, 9));
+        condemned.note_named(&loss(2, 1, 3));
+        assert!(!condemned.is_named());
+        condemned.note_named(&loss(2, 4, 4));
+        assert!(!condemned.is_named());
+        condemned.note_named(&loss(1, 1, 3));
+        assert!(condemned.is_named());
+        assert_eq!((condemned.bytes_of(1), condemned.bytes_of(2)), (7, 0));
+    }
+}

@@ -1,0 +1,496 @@
+//! The promises of the spool, held against a disk that crashes, loses power, fills up, fails and is damaged.
+//!
+//! One law stands behind all tests: **a message that was promised is delivered, or a delivered gap record names its
+//! number**; and nothing is delivered that was not made. The program ends, or the power fails, at every single change of
+//! the disk in turn.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use telemetry_proto::v1::TelemetryMessage;
+use telemetry_proto::v1::telemetry_message::Payload;
+use uuid::Uuid;
+
+use super::context::Context;
+use super::store::{Of, Store};
+use crate::batch::Encoding;
+use crate::file_system::FileSystem;
+use crate::file_system::simulated::{Fate, SimulatedDisk};
+use crate::loss::Loss;
+use crate::observer::NoObserver;
+use crate::outbox::{Outbox, Stamper};
+use crate::settings::{OnFull, OutboxSettings, SpoolSettings, SyncPolicy};
+use crate::testing::sample;
+
+/// Room for about 300 samples, in files of ten. A gap record must fit into a file.
+const SMALL: u64 = 40 << 10;
+const LARGE: u64 = 1 << 30;
+
+type Number = (Uuid, u64);
+
+/// What a program does, one after the other.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Takes samples and writes them to disk, all at once.
+    Write(usize),
+    /// Delivers that many stretches of its own messages.
+    Deliver(usize),
+    /// Delivers that many stretches of what earlier programs left.
+    DeliverLeft(usize),
+    /// Syncs what was written, when the policy is not to do so with each write.
+    Sync,
+    /// Ends and starts again.
+    Restart,
+}
+
+/// A machine on which one program after the other runs, and what it promised.
+struct Machine {
+    disk: SimulatedDisk,
+    settings: SpoolSettings,
+    made: BTreeMap<Number, Bytes>,
+    /// Written, but lost if the power fails.
+    written: BTreeSet<Number>,
+    promised: BTreeSet<Number>,
+    delivered: BTreeSet<Number>,
+    named: BTreeSet<Number>,
+}
+
+/// One start of a program: what `Spool` does, without its thread.
+struct Program {
+    outbox: Outbox,
+    store: Store,
+    /// The highest number that this program delivered of each instance.
+    last: BTreeMap<Uuid, u64>,
+}
+
+/// What becomes of changes that were not synced.
+#[derive(Debug, Clone, Copy)]
+enum Survives {
+    Nothing,
+    Everything,
+    NamesAlone,
+    ContentAlone,
+    /// Half of each write.
+    Halves,
+    /// Anything; the number tells one possibility from the others.
+    Anything(u64),
+}
+
+impl Fate for Survives {
+    fn keeps_name(&mut self) -> bool {
+        match self {
+            Self::Nothing | Self::ContentAlone => false,
+            Self::Everything | Self::NamesAlone | Self::Halves => true,
+            Self::Anything(state) => next(state).is_multiple_of(2),
+        }
+    }
+
+    fn kept_bytes(&mut self, len: usize) -> usize {
+        match self {
+            Self::Nothing | Self::NamesAlone => 0,
+            Self::Everything | Self::ContentAlone => len,
+            Self::Halves => len / 2,
+            Self::Anything(state) => match next(state) % 3 {
+                0 => 0,
+                1 => len,
+                _ => next(state) as usize % (len + 1),
+            },
+        }
+    }
+}
+
+/// The next number of a splitmix64 generator.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn settings(max_bytes: u64, on_full: OnFull, sync: SyncPolicy) -> SpoolSettings {
+    SpoolSettings { directory: "/var/spool".into(), max_bytes, sync, retain: Duration::ZERO, on_full }
+}
+
+impl Machine {
+    fn new(settings: SpoolSettings) -> Self {
+        Self {
+            disk: SimulatedDisk::new(),
+            settings,
+            made: BTreeMap::new(),
+            written: BTreeSet::new(),
+            promised: BTreeSet::new(),
+            delivered: BTreeSet::new(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    fn start(&self) -> Program {
+        let outbox = Outbox::new(
+            OutboxSettings { max_bytes: usize::MAX, on_full: OnFull::DropOldest, encoding: Encoding::Protobuf },
+            Stamper::new(|| SystemTime::UNIX_EPOCH),
+            Arc::new(NoObserver),
+        );
+        let context = Context::new(Arc::new(self.disk.clone()), Arc::new(NoObserver));
+        let store = Store::new(self.settings.clone(), outbox.instance_id(), context);
+        Program { outbox, store, last: BTreeMap::new() }
+    }
+
+    /// Runs `steps` until they are done or the disk ends the program.
+    fn run(&mut self, steps: &[Step]) {
+        let mut program = self.start();
+        for step in steps {
+            let times = match step {
+                Step::Deliver(times) | Step::DeliverLeft(times) => *times,
+                Step::Write(_) | Step::Sync | Step::Restart => 1,
+            };
+            for _ in 0..times {
+                if self.disk.has_ended_program() {
+                    return;
+                }
+                match step {
+                    Step::Write(samples) => {
+                        (0..*samples).for_each(|_| drop(program.outbox.append(sample()).unwrap()));
+                        program.write(self);
+                    }
+                    Step::Deliver(_) => drop(program.deliver(Of::Live, self)),
+                    Step::DeliverLeft(_) => drop(program.deliver(Of::Left, self)),
+                    Step::Sync => program.sync(self),
+                    Step::Restart => {
+                        // The locks go with the store.
+                        drop(program);
+                        program = self.start();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a program that delivers everything, and sees whether the law holds.
+    fn check(&mut self, what: &dyn std::fmt::Debug) {
+        let mut program = self.start();
+        program.deliver_all(self);
+        self.check_law(what);
+        assert_eq!(program.store.status().left, 0, "{what:?}: something is left");
+    }
+
+    fn check_law(&self, what: &dyn std::fmt::Debug) {
+        let accounted: BTreeSet<_> = self.delivered.union(&self.named).copied().collect();
+        let missing: Vec<_> = self.promised.difference(&accounted).map(|(_, sequence)| sequence).collect();
+        assert!(missing.is_empty(), "{what:?}: promised, but neither delivered nor named: {missing:?}");
+    }
+}
+
+impl Program {
+    /// Writes what is in the outbox, as `Spool::fill_from` and its thread do.
+    fn write(&mut self, machine: &mut Machine) {
+        while let Some(batch) = self.outbox.try_next_batch() {
+            let numbers: Vec<Number> =
+                batch.messages.iter().map(|message| (batch.instance_id, message.sequence)).collect();
+            for message in &batch.messages {
+                machine.made.insert((batch.instance_id, message.sequence), message.body.clone());
+            }
+            match self.store.append(&batch.messages) {
+                Ok(losses) => {
+                    machine.written.extend(numbers);
+                    if machine.settings.sync == SyncPolicy::Always {
+                        self.sync(machine);
+                    }
+                    self.outbox.report(losses);
+                    self.outbox.acknowledge(batch);
+                }
+                Err(_) => {
+                    self.outbox.give_back(batch);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self, machine: &mut Machine) {
+        if self.store.sync().is_ok() {
+            machine.promised.append(&mut machine.written);
+        }
+    }
+
+    /// Delivers one stretch. Whether there was one.
+    fn deliver(&mut self, of: Of, machine: &mut Machine) -> bool {
+        let Ok(Some(stretch)) = self.store.read(of) else { return false };
+        self.store.read_ahead(of);
+        let instance_id = stretch.instance_id;
+        for message in &stretch.messages {
+            let number = (instance_id, message.sequence);
+            assert_eq!(machine.made.get(&number), Some(&message.body), "never made: {number:?}");
+            let before = self.last.insert(instance_id, message.sequence);
+            assert!(before < Some(message.sequence), "{} after {before:?}", message.sequence);
+            machine.delivered.insert(number);
+            if let Some(Payload::Gap(gap)) = TelemetryMessage::from_either(&message.body).unwrap().payload {
+                let Loss { instance_id, numbers, .. } = Loss::named_by(&gap, instance_id);
+                machine.named.extend(numbers.into_iter().flatten().map(|sequence| (instance_id, sequence)));
+            }
+        }
+        let last = stretch.messages.last().map(|message| message.sequence);
+        self.outbox.report(stretch.losses);
+        if let Some(last) = last {
+            let _ = self.store.acknowledge(instance_id, last);
+        }
+        true
+    }
+
+    fn deliver_all(&mut self, machine: &mut Machine) {
+        loop {
+            self.write(machine);
+            let live = self.deliver(Of::Live, machine);
+            let left = self.deliver(Of::Left, machine);
+            if !live && !left && self.outbox.status().messages == 0 && self.outbox.status().untold == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs `steps` once for each change of the disk, ends the program in the middle of that change, lets `then` happen, and
+/// sees whether the law holds.
+fn crash_everywhere(settings: &SpoolSettings, steps: &[Step], then: impl Fn(&mut Machine)) {
+    let changes = changes_of(settings, steps);
+    for at in 1..=changes {
+        let mut machine = Machine::new(settings.clone());
+        machine.disk.crash_at(at);
+        machine.run(steps);
+        then(&mut machine);
+        machine.check(&format!("ended at change {at} of {changes}"));
+    }
+}
+
+/// How often `steps` change the disk.
+fn changes_of(settings: &SpoolSettings, steps: &[Step]) -> u64 {
+    let mut machine = Machine::new(settings.clone());
+    machine.run(steps);
+    machine.disk.ticks()
+}
+
+/// The program ends: what it wrote is there, synced or not.
+fn end_of_program(machine: &mut Machine) {
+    machine.promised.append(&mut machine.written);
+    machine.disk.restart();
+}
+
+fn end_of_power(survives: Survives) -> impl Fn(&mut Machine) {
+    move |machine| machine.disk.fail_power(&mut survives.clone())
+}
+
+const FATES: [Survives; 9] = [
+    Survives::Nothing,
+    Survives::Everything,
+    Survives::NamesAlone,
+    Survives::ContentAlone,
+    Survives::Halves,
+    Survives::Anything(1),
+    Survives::Anything(2),
+    Survives::Anything(3),
+    Survives::Anything(4),
+];
+
+/// Writes and delivers, over several starts, what fits.
+const FITS: &[Step] = &[
+    Step::Write(1),
+    Step::Write(12),
+    Step::Write(3),
+    Step::Deliver(2),
+    Step::Write(12),
+    Step::Restart,
+    Step::Write(4),
+    Step::DeliverLeft(2),
+    Step::Deliver(1),
+    Step::Restart,
+    Step::DeliverLeft(1),
+    Step::Write(2),
+    Step::Deliver(1),
+];
+
+/// Syncs rarely.
+const SYNCS_LATE: &[Step] = &[
+    Step::Write(12),
+    Step::Write(25),
+    Step::Sync,
+    Step::Write(30),
+    Step::Deliver(1),
+    Step::Write(15),
+    Step::Sync,
+    Step::Write(3),
+];
+
+/// Writes more than fits, some of it delivered before.
+const OVERFLOWS: &[Step] = &[
+    Step::Write(30),
+    Step::Deliver(1),
+    Step::Write(90),
+    Step::Restart,
+    Step::Write(90),
+    Step::Write(90),
+    Step::DeliverLeft(1),
+    Step::Write(90),
+    Step::Write(90),
+    Step::Write(5),
+    Step::Write(40),
+];
+
+#[test]
+fn the_steps_are_worth_their_names() {
+    let named_after = |steps, on_full| {
+        let mut machine = Machine::new(settings(SMALL, on_full, SyncPolicy::Never));
+        machine.run(steps);
+        end_of_program(&mut machine);
+        machine.check(&"no fault");
+        machine.named.len()
+    };
+    assert_eq!(named_after(FITS, OnFull::DropOldest), 0);
+    for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+        assert!(named_after(OVERFLOWS, on_full) > 10);
+    }
+}
+
+#[test]
+fn the_end_of_the_program_at_any_moment_costs_nothing() {
+    for sync in [SyncPolicy::Always, SyncPolicy::Never] {
+        crash_everywhere(&settings(SMALL, OnFull::DropOldest, sync), FITS, end_of_program);
+    }
+}
+
+#[test]
+fn the_end_of_the_program_at_any_moment_costs_nothing_that_is_not_named_when_the_disk_is_too_small() {
+    for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+        crash_everywhere(&settings(SMALL, on_full, SyncPolicy::Never), OVERFLOWS, end_of_program);
+    }
+}
+
+#[test]
+fn a_power_failure_at_any_moment_costs_nothing_that_was_synced() {
+    for fate in FATES {
+        crash_everywhere(&settings(SMALL, OnFull::DropOldest, SyncPolicy::Always), FITS, end_of_power(fate));
+        let late = SyncPolicy::Within(Duration::from_secs(1));
+        crash_everywhere(&settings(SMALL, OnFull::DropOldest, late), SYNCS_LATE, end_of_power(fate));
+    }
+}
+
+#[test]
+fn a_power_failure_at_any_moment_costs_nothing_that_was_synced_and_is_not_named_when_the_disk_is_too_small() {
+    for fate in FATES {
+        for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+            crash_everywhere(&settings(SMALL, on_full, SyncPolicy::Always), OVERFLOWS, end_of_power(fate));
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_once_costs_nothing() {
+    for (steps, on_full) in [(FITS, OnFull::DropOldest), (OVERFLOWS, OnFull::DropOldest), (OVERFLOWS, OnFull::Decimate)]
+    {
+        let settings = settings(SMALL, on_full, SyncPolicy::Always);
+        for at in 1..=changes_of(&settings, steps) {
+            let mut machine = Machine::new(settings.clone());
+            machine.disk.fail_at(at);
+            machine.run(steps);
+            end_of_program(&mut machine);
+            machine.check(&format!("change {at} failed"));
+        }
+    }
+}
+
+/// A disk that is full refuses messages, whole batches of them; once there is room they go on as if nothing had been.
+#[test]
+fn a_disk_that_is_full_at_any_byte_takes_everything_once_there_is_room() {
+    let settings = settings(LARGE, OnFull::DropOldest, SyncPolicy::Always);
+    let bytes = {
+        let mut machine = Machine::new(settings.clone());
+        machine.run(&[Step::Write(3), Step::Write(2)]);
+        machine.disk.used()
+    };
+    for limit in 0..=bytes {
+        let mut machine = Machine::new(settings.clone());
+        machine.disk.limit(Some(limit));
+        let mut program = machine.start();
+        for samples in [3, 2] {
+            (0..samples).for_each(|_| drop(program.outbox.append(sample()).unwrap()));
+            program.write(&mut machine);
+        }
+        let refused = program.outbox.status().messages;
+        assert_eq!(refused == 0, limit == bytes, "{refused} refused with {limit} bytes of {bytes}");
+        machine.disk.limit(None);
+        program.deliver_all(&mut machine);
+        machine.check_law(&limit);
+        assert_eq!(machine.delivered.len(), 5, "full at byte {limit}");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Flip,
+    Zeros,
+    Cut,
+}
+
+impl Damage {
+    fn strike(self, content: &mut Vec<u8>, at: usize) {
+        match self {
+            Self::Flip => content[at] ^= 0x10,
+            Self::Zeros => content[at..].fill(0),
+            Self::Cut => content.truncate(at),
+        }
+    }
+}
+
+/// Whatever happens to a file behind the spool's back: nothing is delivered that was not made, and each number that is
+/// followed by one that can be read, or that this program wrote itself, is delivered or named.
+#[test]
+fn damage_at_any_byte_costs_what_it_hits_and_is_named() {
+    let settings = settings(LARGE, OnFull::DropOldest, SyncPolicy::Never);
+    let is_segment = |path: &PathBuf| path.extension().is_some();
+    for damage in [Damage::Flip, Damage::Zeros, Damage::Cut] {
+        let mut at = 0;
+        loop {
+            let mut machine = Machine::new(settings.clone());
+            let mut program = machine.start();
+            for _ in 0..2 {
+                (0..2).for_each(|_| drop(program.outbox.append(sample()).unwrap()));
+                program.write(&mut machine);
+            }
+            let segment = machine.disk.files().into_iter().find(is_segment).unwrap();
+            if at as u64 == machine.disk.len(&segment).unwrap() {
+                break;
+            }
+            machine.disk.damage(&segment, |content| damage.strike(content, at));
+            machine.promised.append(&mut machine.written);
+            program.deliver_all(&mut machine);
+            machine.check_law(&(damage, at));
+            at += 1;
+        }
+        assert!(at > 300, "{at}");
+    }
+}
+
+/// As before, but the next start of the program meets the damage: it cannot know what was at the end.
+#[test]
+fn damage_in_what_an_earlier_program_left_is_named_up_to_the_last_message_that_can_be_read() {
+    let settings = settings(LARGE, OnFull::DropOldest, SyncPolicy::Never);
+    let is_segment = |path: &PathBuf| path.extension().is_some();
+    for damage in [Damage::Flip, Damage::Zeros, Damage::Cut] {
+        for at in 0..300 {
+            let mut machine = Machine::new(settings.clone());
+            machine.run(&[Step::Write(4)]);
+            let segment = machine.disk.files().into_iter().find(is_segment).unwrap();
+            machine.disk.damage(&segment, |content| damage.strike(content, at));
+            end_of_program(&mut machine);
+            let promised = std::mem::take(&mut machine.promised);
+            machine.check(&(damage, at));
+            let last = machine.delivered.iter().rfind(|number| promised.contains(number)).copied();
+            machine.promised = promised.into_iter().filter(|number| Some(*number) < last).collect();
+            machine.check_law(&(damage, at));
+        }
+    }
+}
