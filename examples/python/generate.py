@@ -7,7 +7,7 @@ import sys
 import grpc_tools
 from grpc_tools import protoc
 
-HERE = pathlib.Path(__file__).resolve().parent
+HERE = pathlib.Path(__file__).absolute().parent
 PROTO = HERE.parents[1] / "proto"
 
 

@@ -1,7 +1,8 @@
 //! The consumer of examples/python against the running collector: another language's protobuf reads what we write, field
 //! by field, and steers us.
 //!
-//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; `scripts/test.sh` provides it.
+//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; Bazel brings one,
+//! `scripts/setup.sh` gets one for cargo.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

@@ -1,7 +1,7 @@
 //! What is served, read by those who define it: the parsers of Python's prometheus_client, and promtool.
 //!
-//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; `promtool` comes from the PATH.
-//! `scripts/test.sh` provides both.
+//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; Bazel brings one,
+//! `scripts/setup.sh` gets one for cargo. `promtool` comes from the PATH.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
