@@ -1,6 +1,8 @@
-"""Makes the installed protoc and the well-known types that come with it visible to Bazel."""
+"""Makes the installed protoc, its well-known types and its C++ library visible to Bazel."""
 
 _BUILD = """
+load("@rules_cc//cc:cc_library.bzl", "cc_library")
+
 package(default_visibility = ["//visibility:public"])
 
 exports_files(["protoc"])
@@ -13,6 +15,12 @@ exports_files(["protoc"])
     )
     for well_known in ["duration", "timestamp"]
 ]
+
+# Its headers are among the compiler's own.
+cc_library(
+    name = "protobuf",
+    linkopts = ["-lprotobuf"],
+)
 """
 
 def _system_protobuf_impl(repository_ctx):

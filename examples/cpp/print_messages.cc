@@ -1,0 +1,72 @@
+// Prints a line for each telemetry message on the standard input, which has one as JSON in each of its lines.
+
+#include <iostream>
+#include <string>
+
+#include "google/protobuf/util/json_util.h"
+#include "google/protobuf/util/time_util.h"
+#include "telemetry/v1/message.pb.h"
+
+namespace {
+
+using ::google::protobuf::util::JsonParseOptions;
+using ::google::protobuf::util::JsonStringToMessage;
+using ::google::protobuf::util::TimeUtil;
+using ::telemetry::v1::TelemetryMessage;
+
+constexpr char kMajor[] = "1.";
+
+// Reads `json` into `message`; says what is wrong with it if that fails.
+std::string Read(const std::string& json, TelemetryMessage* message) {
+  JsonParseOptions options;
+  // A newer minor version of the schema may have more fields.
+  options.ignore_unknown_fields = true;
+  const auto read = JsonStringToMessage(json, message, options);
+  if (!read.ok()) return read.ToString();
+  if (message->schema_version().rfind(kMajor, 0) != 0) {
+    return "it is of schema '" + message->schema_version() + "', and this program knows " + kMajor + "x";
+  }
+  return "";
+}
+
+void Print(const TelemetryMessage& message) {
+  std::cout << TimeUtil::ToString(message.collected_at()) << " " << message.instance_id() << " #" << message.sequence();
+  switch (message.payload_case()) {
+    case TelemetryMessage::kData: {
+      const auto& data = message.data();
+      std::cout << " " << data.metadata().hostname() << ": ";
+      // Absent is not zero: the first sample of a start has no usage.
+      if (data.cpu().has_usage_percent()) {
+        std::cout << data.cpu().usage_percent() << " % busy";
+      } else {
+        std::cout << "usage unknown";
+      }
+      break;
+    }
+    case TelemetryMessage::kGap:
+      std::cout << ": " << message.gap().count() << " messages are missing ("
+                << telemetry::v1::GapReason_Name(message.gap().reason()) << ")";
+      break;
+    case TelemetryMessage::PAYLOAD_NOT_SET:
+      std::cout << ": of a kind that a newer schema has";
+      break;
+  }
+  std::cout << std::endl;
+}
+
+}  // namespace
+
+int main() {
+  int status = 0;
+  for (std::string line; std::getline(std::cin, line);) {
+    TelemetryMessage message;
+    const std::string complaint = Read(line, &message);
+    if (complaint.empty()) {
+      Print(message);
+    } else {
+      std::cerr << "no message: " << complaint << std::endl;
+      status = 1;
+    }
+  }
+  return status;
+}
