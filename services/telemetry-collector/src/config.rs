@@ -3,10 +3,8 @@
 //! Every mistake is found in one pass and told in one line: the variable, its value unless it is secret, what is
 //! allowed. Components never read the environment; they are given what they need from here.
 
-mod describe;
+mod otel;
 mod parse;
-mod reader;
-mod secret;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -17,10 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
-
-pub use describe::{environment_help, markdown_reference};
-use reader::{Found, Reader};
-pub use secret::Secret;
+use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, path, size, text};
+use telemetry_settings::{InForce, Reader, Secret};
 
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
@@ -47,9 +43,7 @@ pub struct Config {
     pub otel: OtelConfig,
     /// How the process ends.
     pub shutdown: ShutdownConfig,
-    /// Variables that begin with `TELEMETRY_`, but are no settings of this program or another one of the monorepo.
-    pub ignored: Vec<String>,
-    found: Vec<Found>,
+    in_force: InForce,
 }
 
 /// What is sampled, and how often.
@@ -179,58 +173,84 @@ impl Config {
     /// # Errors
     /// [`Configuration`](crate::errors::TelemetryError::Configuration) with one line for each mistake.
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> TelemetryResult<Self> {
-        let mut reader = Reader::new(vars)?;
-        let config = Self {
+        let mut reader = Reader::new(variables::COLLECTOR, vars);
+        let read = &mut reader;
+        Ok(Self {
             collection: CollectionConfig {
-                interval: reader.read(variables::COLLECTION_INTERVAL, parse::interval),
-                labels: reader.read(variables::COLLECTION_LABELS, parse::labels),
+                interval: read.read(variables::COLLECTION_INTERVAL, from_str),
+                labels: read.read(variables::COLLECTION_LABELS, parse::labels),
             },
             redis: RedisConfig {
-                url: reader.read(variables::REDIS_URL, parse::redis_url),
+                url: read.read(variables::REDIS_URL, parse::redis_url),
                 tls: TlsFiles {
-                    ca: reader.read(variables::REDIS_TLS_CA, parse::file),
-                    cert: reader.read(variables::REDIS_TLS_CERT, parse::file),
-                    key: reader.read(variables::REDIS_TLS_KEY, parse::file),
+                    ca: read.read(variables::REDIS_TLS_CA, path),
+                    cert: read.read(variables::REDIS_TLS_CERT, path),
+                    key: read.read(variables::REDIS_TLS_KEY, path),
                 },
-                key: reader.read(variables::REDIS_KEY, parse::text),
-                encoding: reader.read(variables::REDIS_ENCODING, parse::encoding),
-                max_length: reader.read(variables::REDIS_MAX_LENGTH, parse::number),
-                mode: reader.read(variables::REDIS_MODE, parse::queue_mode),
-                delivery: reader.read(variables::REDIS_DELIVERY, parse::delivery_mode),
-                high_water: reader.read(variables::REDIS_HIGH_WATER, parse::number),
-                wait_replicas: reader.read(variables::REDIS_WAIT_REPLICAS, parse::replicas),
-                shards: reader.read(variables::REDIS_SHARDS, parse::shards),
-                connect_timeout: reader.read(variables::REDIS_CONNECT_TIMEOUT, parse::timeout),
-                response_timeout: reader.read(variables::REDIS_RESPONSE_TIMEOUT, parse::timeout),
+                key: read.read(variables::REDIS_KEY, text),
+                encoding: read.read(variables::REDIS_ENCODING, one_of(parse::ENCODINGS)),
+                max_length: read.read(variables::REDIS_MAX_LENGTH, from_str),
+                mode: read.read(variables::REDIS_MODE, one_of(parse::QUEUE_MODES)),
+                delivery: read.read(variables::REDIS_DELIVERY, one_of(parse::DELIVERY_MODES)),
+                high_water: read.read(variables::REDIS_HIGH_WATER, from_str),
+                wait_replicas: read.read(variables::REDIS_WAIT_REPLICAS, number(parse::REPLICAS)),
+                shards: read.read(variables::REDIS_SHARDS, number(parse::SHARDS)),
+                connect_timeout: read.read(variables::REDIS_CONNECT_TIMEOUT, duration(parse::TIMEOUT)),
+                response_timeout: read.read(variables::REDIS_RESPONSE_TIMEOUT, duration(parse::TIMEOUT)),
             },
             retry: RetrySettings {
-                initial: reader.read(variables::RETRY_INITIAL, parse::wait),
-                max: reader.read(variables::RETRY_MAX, parse::wait),
-                rejected: reader.read(variables::RETRY_REJECTED, parse::wait),
+                initial: read.read(variables::RETRY_INITIAL, duration(parse::RETRY)),
+                max: read.read(variables::RETRY_MAX, duration(parse::RETRY)),
+                rejected: read.read(variables::RETRY_REJECTED, duration(parse::RETRY)),
             },
             outbox: OutboxConfig {
-                max_bytes: reader.read(variables::OUTBOX_MAX_BYTES, parse::outbox_bytes),
-                on_full: reader.read(variables::OUTBOX_ON_FULL, parse::on_full),
+                max_bytes: read.read(variables::OUTBOX_MAX_BYTES, parse::outbox_bytes),
+                on_full: read.read(variables::OUTBOX_ON_FULL, one_of(parse::ON_FULL)),
             },
             spool: SpoolConfig {
-                directory: reader.read(variables::SPOOL_DIR, parse::directory),
-                max_bytes: reader.read(variables::SPOOL_MAX_BYTES, parse::spool_bytes),
-                sync: reader.read(variables::SPOOL_SYNC, parse::sync_policy),
-                retain: reader.read(variables::SPOOL_RETAIN, parse::retain),
+                directory: read.read(variables::SPOOL_DIR, absolute_path),
+                max_bytes: read.read(variables::SPOOL_MAX_BYTES, size(parse::SPOOL_BYTES)),
+                sync: read.read(variables::SPOOL_SYNC, parse::sync_policy),
+                retain: read.read(variables::SPOOL_RETAIN, duration(parse::RETENTION)),
             },
-            control: ControlConfig { listen: reader.read(variables::CONTROL_LISTEN, parse::address) },
+            control: ControlConfig { listen: read.read(variables::CONTROL_LISTEN, from_str) },
             log: LogConfig {
-                format: reader.read(variables::LOG_FORMAT, parse::log_format),
-                filter: reader.read(variables::LOG_FILTER, parse::log_filter),
+                format: read.read(variables::LOG_FORMAT, one_of(parse::LOG_FORMATS)),
+                filter: read.read(variables::LOG_FILTER, parse::log_filter),
             },
-            otel: reader.otel(),
-            shutdown: ShutdownConfig { grace: reader.read(variables::SHUTDOWN_GRACE, parse::grace) },
-            ignored: Vec::new(),
-            found: Vec::new(),
-        };
-        let (found, ignored) = reader.finish()?;
-        Ok(Self { found, ignored, ..config })
+            shutdown: ShutdownConfig { grace: read.read(variables::SHUTDOWN_GRACE, duration(parse::GRACE)) },
+            otel: otel::read(read),
+            in_force: reader.finish()?,
+        })
     }
+
+    /// Variables that begin with `TELEMETRY_`, but are no settings of this program or another one of the monorepo.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        self.in_force.ignored()
+    }
+
+    /// Every setting in force and where it comes from, secrets masked; a shell can source it.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let exported = |on| if on { "exported" } else { "off" };
+        let (traces, metrics) = (exported(self.otel.traces), exported(self.otel.metrics));
+        format!("{}# OpenTelemetry: traces {traces}, metrics {metrics}\n", self.in_force.print())
+    }
+}
+
+/// Every variable for `--help`.
+#[must_use]
+pub fn environment_help() -> String {
+    variables::COLLECTOR.help()
+        + "\nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address of the control API cannot be listened on; \
+           70 an error\nof the collector itself; 78 a setting is wrong; 130 or 143 ended at once by a second signal."
+}
+
+/// Every variable as a page of Markdown; docs/configuration.md is this text.
+#[must_use]
+pub fn markdown_reference() -> String {
+    variables::COLLECTOR.reference("Configuration of telemetry-collector")
 }
 
 #[cfg(test)]

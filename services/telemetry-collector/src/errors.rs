@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use telemetry_outbox::SpoolError;
 use telemetry_proto::v1::{EncodeError, InvalidMessage};
+pub use telemetry_settings::{InvalidSetting, InvalidSettings};
 use thiserror::Error;
 
 /// Exit code when a service the process offers cannot be offered (`EX_UNAVAILABLE` of sysexits.h).
@@ -67,8 +68,8 @@ pub enum TelemetryError {
         source: Cause,
     },
     /// Settings are not what they must be.
-    #[error("{}", lines(.0))]
-    Configuration(Vec<InvalidSetting>),
+    #[error(transparent)]
+    Configuration(#[from] InvalidSettings),
 }
 
 /// Why a destination did not take messages.
@@ -92,16 +93,6 @@ pub enum PublishingErrorKind {
     InvalidMessage,
 }
 
-/// One setting that is not what it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{}: {problem}", .name.escape_debug())]
-pub struct InvalidSetting {
-    /// Name of the setting as the user wrote it.
-    pub name: String,
-    /// What is wrong, with the value (never a secret) and what is allowed.
-    pub problem: String,
-}
-
 impl TelemetryError {
     /// The operating system refused `operation`, as it reads after "cannot".
     pub fn system(operation: impl Into<String>, source: io::Error) -> Self {
@@ -120,7 +111,7 @@ impl TelemetryError {
 
     /// One setting is wrong.
     pub fn setting(name: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Configuration(vec![InvalidSetting { name: name.into(), problem: problem.into() }])
+        InvalidSetting::new(name, problem).into()
     }
 
     /// Whether the same call can succeed later with nobody doing anything about it.
@@ -163,7 +154,7 @@ impl PublishingErrorKind {
 
 impl From<InvalidSetting> for TelemetryError {
     fn from(setting: InvalidSetting) -> Self {
-        Self::Configuration(vec![setting])
+        Self::Configuration(setting.into())
     }
 }
 
@@ -210,10 +201,6 @@ pub fn report(error: &dyn StdError) -> String {
         cause = error.source();
     }
     line
-}
-
-fn lines(settings: &[InvalidSetting]) -> String {
-    settings.iter().map(InvalidSetting::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -272,12 +259,5 @@ mod tests {
         let unreachable = publishing(PublishingErrorKind::Unreachable);
         assert_eq!(unreachable.exit_code(), 70);
         assert_eq!(tonic::Status::from(unreachable).code(), tonic::Code::Unavailable);
-    }
-
-    #[test]
-    fn each_wrong_setting_has_a_line_of_its_own() {
-        let setting = |name: &str| InvalidSetting { name: name.into(), problem: "is wrong".into() };
-        let error = TelemetryError::Configuration(vec![setting("A"), setting("B")]);
-        assert_eq!(error.to_string(), "A: is wrong\nB: is wrong");
     }
 }

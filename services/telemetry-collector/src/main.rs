@@ -54,8 +54,8 @@ fn run(cli: &Cli) -> TelemetryResult<()> {
 async fn serve(config: &Config) -> TelemetryResult<()> {
     let shutdown = shutdown_on_signal()?;
     let observability = observability::init(&config.log, config.otel)?;
-    if !config.ignored.is_empty() {
-        let names = config.ignored.join(", ");
+    if !config.ignored().is_empty() {
+        let names = config.ignored().join(", ");
         tracing::warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
     }
     let served = match Service::from_config(config).await {

@@ -4,16 +4,13 @@
 mod parse;
 mod variables;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
-use std::fmt::Write;
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::parse::NotAllowed;
-use self::variables::{FILE_SUFFIX, OWN_PREFIX, VARIABLES, Variable};
+use telemetry_settings::parse::{duration, from_str, number, one_of, text};
+use telemetry_settings::{InForce, Reader, Secret};
+
 use crate::errors::ExporterError;
 
 /// Everything that can be set, valid.
@@ -25,13 +22,14 @@ pub struct Config {
     pub exporter: ServingConfig,
     /// How the process says what it does.
     pub log: LogConfig,
+    in_force: InForce,
 }
 
 /// Where messages come from.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RedisConfig {
     /// Server, database and login.
-    pub url: String,
+    pub url: Secret,
     /// The list or stream that serves as queue.
     pub key: String,
     /// What the key holds.
@@ -91,24 +89,36 @@ impl Config {
     /// # Errors
     /// [`ExporterError::Configuration`] with one line for each mistake.
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ExporterError> {
-        let mut reader = Reader::new(vars);
-        let config = Self {
+        let mut reader = Reader::new(variables::EXPORTER, vars);
+        Ok(Self {
             redis: RedisConfig {
                 url: reader.read(variables::REDIS_URL, parse::redis_url),
-                key: reader.read(variables::REDIS_KEY, parse::text),
-                mode: reader.read(variables::REDIS_MODE, parse::mode),
-                shards: reader.read(variables::REDIS_SHARDS, parse::shards),
+                key: reader.read(variables::REDIS_KEY, text),
+                mode: reader.read(variables::REDIS_MODE, one_of(parse::QUEUE_MODES)),
+                shards: reader.read(variables::REDIS_SHARDS, number(parse::SHARDS)),
             },
             exporter: ServingConfig {
-                listen: reader.read(variables::LISTEN, parse::address),
-                host_expiry: reader.read(variables::HOST_EXPIRY, parse::expiry),
+                listen: reader.read(variables::LISTEN, from_str),
+                host_expiry: reader.read(variables::HOST_EXPIRY, duration(parse::HOST_EXPIRY)),
             },
             log: LogConfig {
-                format: reader.read(variables::LOG_FORMAT, parse::log_format),
+                format: reader.read(variables::LOG_FORMAT, one_of(parse::LOG_FORMATS)),
                 filter: reader.read(variables::LOG_FILTER, parse::log_filter),
             },
-        };
-        if reader.mistakes.is_empty() { Ok(config) } else { Err(ExporterError::Configuration(reader.mistakes)) }
+            in_force: reader.finish()?,
+        })
+    }
+
+    /// Variables that begin with `TELEMETRY_`, but are no settings of this program or another one of the monorepo.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        self.in_force.ignored()
+    }
+
+    /// Every setting in force and where it comes from, secrets masked; a shell can source it.
+    #[must_use]
+    pub fn print(&self) -> String {
+        self.in_force.print()
     }
 }
 
@@ -122,102 +132,25 @@ impl RedisConfig {
     }
 }
 
-impl fmt::Debug for RedisConfig {
-    /// Without the URL, which may hold a password.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RedisConfig").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
 /// Every variable for `--help`.
 #[must_use]
 pub fn environment_help() -> String {
-    let mut text = String::from("Environment (an empty value counts as unset):\n");
-    for variable in VARIABLES {
-        let _ = write!(text, "\n  {}={}\n", variable.name, variable.default);
-        let _ = writeln!(text, "      {}", variable.meaning);
-        let _ = writeln!(text, "      Must be {}.", variable.allowed);
-        if variable.secret {
-            let _ = writeln!(text, "      Or {}{FILE_SUFFIX}: the file that holds it.", variable.name);
-        }
-    }
-    text.push_str(
-        "\nOther TELEMETRY_ variables are the collector's and are left to it.\n\
-         \nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address cannot be listened on; 70 an error of \
-         the exporter itself; 78 a setting is wrong.",
-    );
-    text
+    variables::EXPORTER.help()
+        + "\nOther TELEMETRY_ variables are the collector's and are left to it.\n\
+           \nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address cannot be listened on; 70 an error of \
+           the exporter itself; 78 a setting is wrong."
 }
 
-/// Reads variable by variable and keeps every mistake.
-struct Reader {
-    values: BTreeMap<&'static str, String>,
-    mistakes: Vec<String>,
-}
-
-impl Reader {
-    fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let mut reader = Self { values: BTreeMap::new(), mistakes: Vec::new() };
-        for (name, value) in vars {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("TELEMETRY_")) else { continue };
-            match value.into_string() {
-                Ok(value) if value.is_empty() => {}
-                Ok(value) => reader.add(name, value),
-                Err(_) => reader.mistakes.push(format!("{name}: is not UTF-8")),
-            }
-        }
-        reader
-    }
-
-    fn add(&mut self, name: &str, value: String) {
-        let in_file = |variable: &&&Variable| variable.secret && name.strip_suffix(FILE_SUFFIX) == Some(variable.name);
-        let (variable, value) = if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) {
-            (variable, value)
-        } else if let Some(variable) = VARIABLES.iter().find(in_file) {
-            match fs::read_to_string(&value) {
-                Ok(content) => (variable, content.trim_end().to_owned()),
-                Err(error) => return self.mistakes.push(format!("{name}: cannot read {value:?}: {error}")),
-            }
-        } else {
-            self.mistakes.extend(no_such_setting(name));
-            return;
-        };
-        if self.values.insert(variable.name, value).is_some() {
-            self.mistakes.push(format!("{0}: is set, and so is {0}{FILE_SUFFIX}; set one of them", variable.name));
-        }
-    }
-
-    /// The value of `variable`. A mistake is kept, and the default stands in until the end.
-    fn read<T>(&mut self, variable: &'static Variable, parse: fn(&str) -> Result<T, NotAllowed>) -> T {
-        let value = self.values.remove(variable.name).unwrap_or_else(|| variable.default.to_owned());
-        let parsed = parse(&value);
-        if parsed.is_err() {
-            let shown = if variable.secret { "the value".to_owned() } else { format!("{value:?}") };
-            self.mistakes.push(format!("{}: {shown} is not {}", variable.name, variable.allowed));
-        }
-        #[allow(clippy::expect_used, reason = "a start-up invariant, held by a test")]
-        parsed.or_else(|_| parse(variable.default)).expect("every default is allowed")
-    }
-}
-
-/// What is wrong with `name`, if it is meant for the exporter: Kubernetes, for one, puts `TELEMETRY_EXPORTER_SERVICE_HOST`
-/// into each pod beside a Service named `telemetry-exporter`.
-fn no_such_setting(name: &str) -> Option<String> {
-    let nearest = VARIABLES
-        .iter()
-        .map(|variable| (strsim::normalized_damerau_levenshtein(variable.name, name), variable.name))
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .filter(|(similarity, nearest)| *similarity > 0.8 && nearest.starts_with(OWN_PREFIX));
-    match nearest {
-        Some((_, nearest)) => Some(format!("{name}: no such setting; did you mean {nearest}?")),
-        None if name.starts_with(OWN_PREFIX) => Some(format!("{name}: no such setting; --help lists all")),
-        None => None,
-    }
+/// Every variable as a page of Markdown; docs/configuration-exporter.md is this text.
+#[must_use]
+pub fn markdown_reference() -> String {
+    variables::EXPORTER.reference("Configuration of telemetry-exporter")
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::variables::VARIABLES;
     use super::*;
 
     fn read(vars: &[(&str, &str)]) -> Result<Config, String> {
@@ -246,16 +179,45 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_tells_of_a_service_is_no_mistake_but_a_missing_underscore_is() {
+    fn ignores_what_kubernetes_adds_and_keeps_its_name() {
         for service in ["TELEMETRY_EXPORTER", "TELEMETRY_COLLECTOR", "TELEMETRY_REDIS"] {
             for suffix in
                 ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_9464_TCP", "PORT_9464_TCP_ADDR"]
             {
-                read(&[(&format!("{service}_{suffix}"), "tcp://10.0.0.1:9464")]).unwrap();
+                let name = format!("{service}_{suffix}");
+                assert_eq!(read(&[(&name, "tcp://10.0.0.1:9464")]).unwrap().ignored(), [name]);
             }
         }
-        let mistake = read(&[("TELEMETRY_EXPORTER_LISTEN", "[::]:9464")]).unwrap_err();
-        assert!(mistake.ends_with("did you mean TELEMETRY_EXPORTER__LISTEN?"), "{mistake}");
+    }
+
+    #[test]
+    fn refuses_a_misspelt_name_in_its_own_sections_and_in_shared_ones() {
+        for (name, meant) in [
+            ("TELEMETRY_EXPORTER_LISTEN", "TELEMETRY_EXPORTER__LISTEN"),
+            ("TELEMETRY_REDIS__KYE", "TELEMETRY_REDIS__KEY"),
+            ("TELEMETRY_LOG__FORMATS", "TELEMETRY_LOG__FORMAT"),
+        ] {
+            assert_eq!(read(&[(name, "x")]).unwrap_err(), format!("{name}: no such setting; did you mean {meant}?"));
+        }
+    }
+
+    #[test]
+    fn passes_over_what_only_the_collector_reads() {
+        let of_the_collector = [
+            ("TELEMETRY_REDIS__TLS_KEY", "/tls/key.pem"),
+            ("TELEMETRY_REDIS__ENCODING", "protobuf"),
+            ("TELEMETRY_SPOOL__DIR", "/var/spool"),
+            ("TELEMETRY_PYTHON", "python3"),
+            ("TELEMETRY_BAZEL_ROUTE", "open"),
+        ];
+        assert!(read(&of_the_collector).unwrap().ignored().is_empty());
+    }
+
+    #[test]
+    fn shows_what_is_in_force_without_passwords() {
+        let printed = read(&[("TELEMETRY_REDIS__URL", "redis://me:s3cret@db")]).unwrap().print();
+        assert!(printed.contains("TELEMETRY_REDIS__URL=redis://me:***@db"), "{printed}");
+        assert!(printed.contains("TELEMETRY_EXPORTER__HOST_EXPIRY=5m"), "{printed}");
     }
 
     #[test]
@@ -272,24 +234,13 @@ mod tests {
             ("TELEMETRY_EXPORTER__HOST_EXPIRY", "soon"),
             ("TELEMETRY_EXPORTER__NOISE", "1"),
             ("TELEMETRY_REDIS__URL", "amqp://me:s3cret@host"),
-            ("TELEMETRY_REDIS__URL_FILE", "/nowhere"),
         ]);
         let mistakes = mistakes.unwrap_err();
-        assert_eq!(mistakes.lines().count(), 4, "{mistakes}");
+        assert_eq!(mistakes.lines().count(), 3, "{mistakes}");
         assert!(mistakes.contains("TELEMETRY_EXPORTER__NOISE: no such setting"), "{mistakes}");
         assert!(mistakes.contains("\"soon\" is not a duration from 1s to 7days"), "{mistakes}");
         assert!(!mistakes.contains("s3cret"), "{mistakes}");
         assert!(!format!("{:?}", read(&[("TELEMETRY_REDIS__URL", "redis://:s3cret@host")])).contains("s3cret"));
-    }
-
-    #[test]
-    fn a_secret_can_be_in_a_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "redis://:s3cret@host:7000\n").unwrap();
-        let path = file.path().to_str().unwrap();
-        assert_eq!(read(&[("TELEMETRY_REDIS__URL_FILE", path)]).unwrap().redis.url, "redis://:s3cret@host:7000");
-        let both = read(&[("TELEMETRY_REDIS__URL_FILE", path), ("TELEMETRY_REDIS__URL", "redis://host")]);
-        assert!(both.unwrap_err().contains("set one of them"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use telemetry_client::ConsumerError;
+use telemetry_settings::InvalidSettings;
 use thiserror::Error;
 
 /// As `sysexits.h` has them.
@@ -16,9 +17,9 @@ const EXIT_CONFIG: u8 = 78;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExporterError {
-    /// Settings are not what they must be; a line each.
-    #[error("{}", .0.join("\n"))]
-    Configuration(Vec<String>),
+    /// Settings are not what they must be.
+    #[error(transparent)]
+    Configuration(#[from] InvalidSettings),
     /// The queue cannot be read with these settings.
     #[error("cannot read the queue (TELEMETRY_REDIS__URL)")]
     Queue(#[from] ConsumerError),

@@ -1,6 +1,6 @@
 //! The exporter's process: settings, logs, signals; everything else is [`telemetry_exporter::Service`].
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,11 +14,15 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = config::environment_help())]
 #[command(verbatim_doc_comment, after_help = "Settings come from the environment: see --help.")]
-struct Cli {}
+struct Cli {
+    /// Shows every setting in force and where it comes from, secrets masked, and ends.
+    #[arg(long)]
+    print_config: bool,
+}
 
 fn main() -> ExitCode {
-    Cli::parse();
-    match run() {
+    let cli = Cli::parse();
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in errors::report(&error).lines() {
@@ -29,9 +33,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), ExporterError> {
+fn run(cli: &Cli) -> Result<(), ExporterError> {
     let config = Config::from_vars(std::env::vars_os())?;
+    if cli.print_config {
+        let printed = io::stdout().write_all(config.print().as_bytes());
+        return printed.map_err(|error| ExporterError::system("print the settings", error));
+    }
     observability::init(&config.log)?;
+    if !config.ignored().is_empty() {
+        let names = config.ignored().join(", ");
+        tracing::warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
+    }
     let system = |error| ExporterError::system("start the runtime", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     runtime.block_on(async {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use telemetry_settings::InvalidSetting;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
@@ -12,8 +13,9 @@ use crate::errors::ExporterError;
 /// # Errors
 /// [`ExporterError::Configuration`] when the filter is wrong, [`ExporterError::System`] when logs are in place already.
 pub fn init(log: &LogConfig) -> Result<(), ExporterError> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| ExporterError::Configuration(vec![format!("TELEMETRY_LOG__FILTER: {error}")]))?;
+    let filter = EnvFilter::try_new(&log.filter).map_err(|error| {
+        ExporterError::Configuration(InvalidSetting::new("TELEMETRY_LOG__FILTER", error.to_string()).into())
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let on_terminal = io::stderr().is_terminal();
     let placed = match log.format {

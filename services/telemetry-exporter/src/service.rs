@@ -87,7 +87,7 @@ impl Service {
 /// One consumer for each key.
 fn consumers(redis: &RedisConfig) -> Result<Vec<QueueConsumer>, ExporterError> {
     let consumer = |key| {
-        let settings = ConsumerSettings::new(&redis.url, key);
+        let settings = ConsumerSettings::new(redis.url.expose(), key);
         let settings = match redis.mode {
             QueueMode::List => settings,
             QueueMode::Stream => settings.stream(GROUP),

@@ -1,8 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use std::os::unix::ffi::OsStringExt;
-
-use super::describe::mask_password;
 use super::variables::VARIABLES;
 use super::*;
 
@@ -101,7 +98,7 @@ fn every_variable_is_read() {
 
 #[test]
 fn every_variable_refuses_nonsense_and_says_what_is_allowed() {
-    let takes_anything = ["any text", "the path of a PEM file"];
+    let takes_anything = ["any string", "the path of a PEM file"];
     for variable in VARIABLES.iter().filter(|variable| !takes_anything.contains(&variable.allowed)) {
         let line = mistakes(&[(variable.name, "=non sense=")]);
         assert!(line.starts_with(&format!("{}: ", variable.name)), "{line}");
@@ -173,29 +170,22 @@ fn what_others_put_into_the_environment_does_not_stop_the_start() {
         let ports = of_a_port.map(|suffix| format!("{service}_PORT{suffix}"));
         let host = ["HOST", "PORT", "PORT_REDIS"].map(|suffix| format!("{service}_SERVICE_{suffix}"));
         for name in ports.into_iter().chain(host) {
-            assert_eq!(config(&[(&name, "tcp://10.0.0.1:6379")]).unwrap().ignored, [name]);
+            assert_eq!(config(&[(&name, "tcp://10.0.0.1:6379")]).unwrap().ignored(), [name]);
         }
     }
-    assert_eq!(config(&[("TELEMETRY_WHATEVER", "1")]).unwrap().ignored, ["TELEMETRY_WHATEVER"]);
+    assert_eq!(config(&[("TELEMETRY_WHATEVER", "1")]).unwrap().ignored(), ["TELEMETRY_WHATEVER"]);
     let of_other_programs = [
         ("TELEMETRY_EXPORTER__LISTEN", "[::]:9464"),
         ("TELEMETRY_PYTHON", "python3"),
         ("TELEMETRY_BAZEL_ROUTE", "open"),
     ];
-    assert!(config(&of_other_programs).unwrap().ignored.is_empty());
+    assert!(config(&of_other_programs).unwrap().ignored().is_empty());
 }
 
 #[test]
 fn a_setting_with_one_underscore_too_few_is_a_mistake() {
     let line = mistakes(&[("TELEMETRY_REDIS_URL", "redis://db")]);
     assert_eq!(line, "TELEMETRY_REDIS_URL: no such setting; did you mean TELEMETRY_REDIS__URL?");
-}
-
-#[test]
-fn a_value_that_is_not_text_is_refused() {
-    let bytes = OsString::from_vec(vec![0xff]);
-    let error = Config::from_vars([("TELEMETRY_REDIS__KEY".into(), bytes)]).unwrap_err();
-    assert_eq!(error.to_string(), "TELEMETRY_REDIS__KEY: is not UTF-8");
 }
 
 #[test]
@@ -227,27 +217,6 @@ fn a_secret_can_come_from_a_file() {
     assert_eq!(both, "TELEMETRY_REDIS__URL: is set, and so is TELEMETRY_REDIS__URL_FILE; set one of them");
     let absent = mistakes(&[("TELEMETRY_REDIS__URL_FILE", "/does/not/exist")]);
     assert!(absent.starts_with("TELEMETRY_REDIS__URL_FILE: cannot read \"/does/not/exist\""), "{absent}");
-}
-
-#[test]
-fn passwords_are_masked_wherever_they_stand() {
-    for (url, masked) in [
-        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
-        ("redis://:secret@db/0", "redis://:***@db/0"),
-        ("redis://user:s%40cr:et@db/0", "redis://user:***@db/0"),
-        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
-        ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock?pass=***"),
-        ("unix:///run/redis.sock?p%61ss=secret&db=1", "unix:///run/redis.sock?pass=***&db=1"),
-        ("redis+sentinel://user:secret@one,two:1/main", "redis+sentinel://user:***@one,two:1/main"),
-        (
-            "redis+sentinel://[::1]:1,[::2]:2/main?sentinel_password=secret",
-            "redis+sentinel://[::1]:1,[::2]:2/main?sentinel_password=***",
-        ),
-        ("redis+cluster://:s,cret@one:1,two:2", "redis+cluster://:***@one:1,two:2"),
-        ("not a url", "***"),
-    ] {
-        assert_eq!(mask_password(url), masked);
-    }
 }
 
 #[test]

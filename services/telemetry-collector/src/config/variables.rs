@@ -1,25 +1,6 @@
 //! The one description of every variable: help, reference and checks are made from it.
 
-/// What every variable of the collector starts with.
-pub(super) const PREFIX: &str = "TELEMETRY_";
-/// How variables begin that other programs of the monorepo read.
-pub(super) const OTHER_PROGRAMS: &[&str] = &["TELEMETRY_EXPORTER__", "TELEMETRY_PYTHON", "TELEMETRY_BAZEL_ROUTE"];
-/// What is put behind the name of a secret to name a file that holds it.
-pub(super) const FILE_SUFFIX: &str = "_FILE";
-
-/// One environment variable.
-#[derive(Debug)]
-pub(super) struct Variable {
-    pub(super) name: &'static str,
-    /// The value when it is unset or empty.
-    pub(super) default: &'static str,
-    /// What it may be, as it reads after "must be".
-    pub(super) allowed: &'static str,
-    /// What it does, in a sentence.
-    pub(super) meaning: &'static str,
-    /// Its value is never shown, and can come from the file that `NAME_FILE` names.
-    pub(super) secret: bool,
-}
+use telemetry_settings::{Program, Standard, Variable};
 
 pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
     name: "TELEMETRY_COLLECTION__INTERVAL",
@@ -75,7 +56,7 @@ pub(super) const REDIS_TLS_KEY: &Variable = &Variable {
 pub(super) const REDIS_KEY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__KEY",
     default: "telemetry:queue",
-    allowed: "any text",
+    allowed: "any string",
     meaning: "The list or stream that messages go to. A list is pushed at the left; consumers pop at the right.",
     secret: false,
 };
@@ -295,14 +276,28 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SHUTDOWN_GRACE,
 ];
 
-/// The variables of OpenTelemetry that decide what is exported, with what they do.
-pub(super) const OTEL_VARIABLES: &[(&str, &str)] = &[
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans and metrics go, such as http://127.0.0.1:4317. Unset = nowhere."),
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans alone."),
-    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics alone."),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only one that is built in."),
-    ("OTEL_SERVICE_NAME", "Name of the service; default telemetry-collector."),
-    ("OTEL_RESOURCE_ATTRIBUTES", "More attributes of the resource: name=value pairs with commas between."),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "Milliseconds between two exports of metrics; default 60000."),
-    ("OTEL_SDK_DISABLED", "true = export nothing."),
-];
+/// The collector, its variables, and those of others that are in the same environment.
+pub(super) const COLLECTOR: &Program = &Program {
+    name: "telemetry-collector",
+    prefix: "TELEMETRY_",
+    variables: VARIABLES,
+    other_programs: &["TELEMETRY_EXPORTER__", "TELEMETRY_PYTHON", "TELEMETRY_BAZEL_ROUTE"],
+    standards: &[OPEN_TELEMETRY],
+};
+
+/// The variables of OpenTelemetry that decide what is exported.
+const OPEN_TELEMETRY: Standard = Standard {
+    name: "OpenTelemetry",
+    prefix: "OTEL_",
+    meaning: "Nothing is exported unless an endpoint is set.",
+    variables: &[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans and metrics go, such as http://127.0.0.1:4317. Unset = nowhere."),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans alone."),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics alone."),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only one that is built in."),
+        ("OTEL_SERVICE_NAME", "Name of the service; default telemetry-collector."),
+        ("OTEL_RESOURCE_ATTRIBUTES", "More attributes of the resource: name=value pairs with commas between."),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "Milliseconds between two exports of metrics; default 60000."),
+        ("OTEL_SDK_DISABLED", "true = export nothing."),
+    ],
+};

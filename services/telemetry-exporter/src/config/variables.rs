@@ -1,23 +1,6 @@
-//! The one description of every variable: help and checks are made from it.
+//! The one description of every variable: help, reference and checks are made from it.
 
-/// What the exporter's own variables start with: an unknown one of them is a mistake.
-pub(super) const OWN_PREFIX: &str = "TELEMETRY_EXPORTER__";
-/// What is put behind the name of a secret to name a file that holds it.
-pub(super) const FILE_SUFFIX: &str = "_FILE";
-
-/// One environment variable.
-#[derive(Debug)]
-pub(super) struct Variable {
-    pub(super) name: &'static str,
-    /// The value when it is unset or empty.
-    pub(super) default: &'static str,
-    /// What it may be, as it reads after "must be".
-    pub(super) allowed: &'static str,
-    /// What it does, in a sentence.
-    pub(super) meaning: &'static str,
-    /// Its value is never shown, and can come from the file that `NAME_FILE` names.
-    pub(super) secret: bool,
-}
+use telemetry_settings::{Program, Variable};
 
 pub(super) const REDIS_URL: &Variable = &Variable {
     name: "TELEMETRY_REDIS__URL",
@@ -30,7 +13,7 @@ pub(super) const REDIS_URL: &Variable = &Variable {
 pub(super) const REDIS_KEY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__KEY",
     default: "telemetry:queue",
-    allowed: "any text",
+    allowed: "any string",
     meaning: "The list that messages are taken from, as the collector has it.",
     secret: false,
 };
@@ -86,3 +69,24 @@ pub(super) const LOG_FILTER: &Variable = &Variable {
 /// Every variable, in the order in which people meet them.
 pub(super) const VARIABLES: &[&Variable] =
     &[REDIS_URL, REDIS_KEY, REDIS_MODE, REDIS_SHARDS, LISTEN, HOST_EXPIRY, LOG_FORMAT, LOG_FILTER];
+
+/// The exporter, its variables, and those of others that are in the same environment.
+pub(super) const EXPORTER: &Program = &Program {
+    name: "telemetry-exporter",
+    prefix: "TELEMETRY_",
+    variables: VARIABLES,
+    // Sections of the collector, with those that it shares: it has more variables in them.
+    other_programs: &[
+        "TELEMETRY_COLLECTION__",
+        "TELEMETRY_REDIS__",
+        "TELEMETRY_RETRY__",
+        "TELEMETRY_OUTBOX__",
+        "TELEMETRY_SPOOL__",
+        "TELEMETRY_CONTROL__",
+        "TELEMETRY_LOG__",
+        "TELEMETRY_SHUTDOWN__",
+        "TELEMETRY_PYTHON",
+        "TELEMETRY_BAZEL_ROUTE",
+    ],
+    standards: &[],
+};

@@ -115,7 +115,7 @@ impl RedisSettings {
                 }
                 Ok(url)
             }
-            _ => Err(TelemetryError::Configuration(mistakes)),
+            _ => Err(TelemetryError::Configuration(mistakes.into_iter().collect())),
         }
     }
 

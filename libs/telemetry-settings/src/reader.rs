@@ -1,0 +1,304 @@
+//! Collects the values from the environment and the mistakes in them.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+
+use config::builder::DefaultState;
+use config::{Config, ConfigBuilder, ConfigError, Environment};
+
+use crate::error::{InvalidSetting, InvalidSettings};
+use crate::in_force::{Found, InForce, Origin};
+use crate::names::{Unknown, unknown};
+use crate::parse::Parsed;
+use crate::program::{Program, Variable};
+use crate::secret::Secret;
+
+/// Reads variable by variable and keeps every mistake for the end.
+#[derive(Debug)]
+pub struct Reader {
+    program: &'static Program,
+    values: Config,
+    origins: BTreeMap<&'static str, Origin>,
+    standards: BTreeMap<String, OsString>,
+    in_force: InForce,
+    mistakes: Vec<InvalidSetting>,
+}
+
+impl Reader {
+    /// Sorts `vars`, such as [`std::env::vars_os`], for `program`, and reads the files that hold its secrets.
+    #[must_use]
+    pub fn new(program: &'static Program, vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut reader = Self {
+            program,
+            values: Config::default(),
+            origins: BTreeMap::new(),
+            standards: BTreeMap::new(),
+            in_force: InForce::default(),
+            mistakes: Vec::new(),
+        };
+        let mut ours = reader.sort(vars);
+        let known = reader.take_known(&mut ours);
+        for name in ours.into_keys() {
+            match unknown(program, &name) {
+                Unknown::Mistake(mistake) => reader.mistakes.push(mistake),
+                Unknown::OtherProgram => {}
+                Unknown::Foreign => reader.in_force.ignored.push(name),
+            }
+        }
+        match layered(program, known) {
+            Ok(values) => reader.values = values,
+            Err(error) => reader.mistakes.push(InvalidSetting::new(program.prefix, error.to_string())),
+        }
+        reader
+    }
+
+    /// The value of `variable`. A mistake is kept for [`finish`](Self::finish), and the default stands in until then.
+    ///
+    /// # Panics
+    /// When `parse` refuses the variable's own default: a test of the program that reads an empty environment shows it.
+    pub fn read<T>(&mut self, variable: &'static Variable, parse: impl Fn(&str) -> Parsed<T>) -> T {
+        let path = path(self.program, variable);
+        let value = self.values.get_string(&path).unwrap_or_else(|_| variable.default.to_owned());
+        let parsed = parse(&value);
+        if parsed.is_err() {
+            let shown = if variable.secret { "the value".to_owned() } else { format!("{value:?}") };
+            self.mistake(InvalidSetting::new(variable.name, format!("{shown} is not {}", variable.allowed)));
+        }
+        let origin = self.origins.get(variable.name).copied().unwrap_or(Origin::Default);
+        self.in_force.found.push(Found { variable, value: Secret::new(value), origin });
+        #[allow(clippy::expect_used, reason = "a start-up invariant, held by tests")]
+        parsed.or_else(|_| parse(variable.default)).expect("every default is allowed")
+    }
+
+    /// The value of a variable of one of the program's [standards](Program::standards), if it is set.
+    #[must_use]
+    pub fn standard(&self, name: &str) -> Option<&OsStr> {
+        self.standards.get(name).map(OsString::as_os_str)
+    }
+
+    /// Adds a mistake that the program found itself, such as two values that exclude each other.
+    pub fn mistake(&mut self, mistake: InvalidSetting) {
+        self.mistakes.push(mistake);
+    }
+
+    /// What was read.
+    ///
+    /// # Errors
+    /// Every mistake that was found on the way.
+    pub fn finish(self) -> Result<InForce, InvalidSettings> {
+        if self.mistakes.is_empty() { Ok(self.in_force) } else { Err(InvalidSettings(self.mistakes)) }
+    }
+
+    /// The variables with the program's prefix, as text. Those of standards are put aside. An empty one counts as unset.
+    fn sort(&mut self, vars: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+        let mut ours = BTreeMap::new();
+        for (name, value) in vars {
+            let Some(name) = name.to_str().filter(|_| !value.is_empty()) else { continue };
+            if self.program.standards.iter().any(|standard| name.starts_with(standard.prefix)) {
+                self.standards.insert(name.to_owned(), value);
+            } else if name.starts_with(self.program.prefix) {
+                match value.into_string() {
+                    Ok(value) => {
+                        ours.insert(name.to_owned(), value);
+                    }
+                    Err(_) => self.mistakes.push(InvalidSetting::new(name, "is not UTF-8")),
+                }
+            }
+        }
+        ours
+    }
+
+    /// The values of the program's variables, taken out of `ours` or read from the files that `ours` names.
+    fn take_known(&mut self, ours: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut known = BTreeMap::new();
+        for variable in self.program.variables {
+            let file = variable.in_file();
+            let named = if variable.secret { ours.remove(&file) } else { None };
+            let (value, origin) = match (ours.remove(variable.name), named) {
+                (Some(_), Some(_)) => {
+                    let problem = format!("is set, and so is {file}; set one of them");
+                    self.mistakes.push(InvalidSetting::new(variable.name, problem));
+                    continue;
+                }
+                (Some(value), None) => (value, Origin::Environment),
+                (None, Some(path)) => match fs::read_to_string(&path) {
+                    Ok(content) => (content.trim_end().to_owned(), Origin::File),
+                    Err(error) => {
+                        self.mistakes.push(InvalidSetting::new(file, format!("cannot read {path:?}: {error}")));
+                        continue;
+                    }
+                },
+                (None, None) => continue,
+            };
+            self.origins.insert(variable.name, origin);
+            known.insert(variable.name.to_owned(), value);
+        }
+        known
+    }
+}
+
+/// The defaults, and above them what was set.
+fn layered(program: &Program, set: BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    let mut builder = ConfigBuilder::<DefaultState>::default();
+    for variable in program.variables {
+        builder = builder.set_default(path(program, variable), variable.default)?;
+    }
+    let environment = Environment::with_prefix(program.prefix.trim_end_matches('_'))
+        .prefix_separator("_")
+        .separator("__")
+        .source(Some(set.into_iter().collect()));
+    builder.add_source(environment).build()
+}
+
+/// Where the value of `SHOP_HTTP__LISTEN` is: `http.listen`.
+fn path(program: &Program, variable: &Variable) -> String {
+    variable.name.trim_start_matches(program.prefix).to_lowercase().replace("__", ".")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::os::unix::ffi::OsStringExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::parse;
+    use crate::testing::{LISTEN, SHOP, URL, WELCOME};
+
+    #[derive(Debug)]
+    struct Read {
+        listen: SocketAddr,
+        welcome: String,
+        url: Secret,
+        in_force: InForce,
+    }
+
+    fn url(text: &str) -> Parsed<Secret> {
+        if text.starts_with("queue://") { parse::secret(text) } else { Err(parse::NotAllowed) }
+    }
+
+    fn read_os(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Read, InvalidSettings> {
+        let mut reader = Reader::new(SHOP, vars);
+        Ok(Read {
+            listen: reader.read(LISTEN, parse::from_str),
+            welcome: reader.read(WELCOME, parse::text),
+            url: reader.read(URL, url),
+            in_force: reader.finish()?,
+        })
+    }
+
+    fn read(vars: &[(&str, &str)]) -> Result<Read, String> {
+        read_os(vars.iter().map(|(name, value)| (name.into(), value.into()))).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn takes_what_is_set_over_the_defaults() {
+        let read = read(&[("SHOP_HTTP__WELCOME", "Good Day"), ("SHOP_HTTP__LISTEN", ""), ("HOME", "/root")]).unwrap();
+        assert_eq!((read.listen.port(), read.welcome.as_str()), (8080, "Good Day"));
+        assert_eq!(read.url.expose(), "queue://127.0.0.1");
+        assert!(read.in_force.ignored().is_empty());
+    }
+
+    #[test]
+    fn reports_every_mistake_at_once() {
+        let lines = read(&[
+            ("SHOP_HTTP__LISTEN", "here"),
+            ("SHOP_HTTP__LISTN", "[::]:80"),
+            ("SHOP_HTTP__NOISE", "1"),
+            ("SHOP_QUEUE__URL", "http://:hunter2@host"),
+        ]);
+        assert_eq!(
+            lines.unwrap_err().lines().collect::<Vec<_>>(),
+            [
+                "SHOP_HTTP__LISTN: no such setting; did you mean SHOP_HTTP__LISTEN?",
+                "SHOP_HTTP__NOISE: no such setting; --help lists all",
+                "SHOP_HTTP__LISTEN: \"here\" is not an IP address and a port",
+                "SHOP_QUEUE__URL: the value is not a URL such as queue://user:password@host",
+            ]
+        );
+    }
+
+    #[test]
+    fn refuses_values_that_are_not_utf_8() {
+        let bytes = OsString::from_vec(vec![0xff]);
+        let mistake = read_os([("SHOP_HTTP__WELCOME".into(), bytes)]).unwrap_err();
+        assert_eq!(mistake.to_string(), "SHOP_HTTP__WELCOME: is not UTF-8");
+    }
+
+    #[test]
+    fn reads_a_secret_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "queue://:hunter2@host\n").unwrap();
+        let path = file.path().to_str().unwrap();
+
+        let from_file = read(&[("SHOP_QUEUE__URL_FILE", path)]).unwrap();
+        assert_eq!(from_file.url.expose(), "queue://:hunter2@host");
+        let printed = from_file.in_force.print();
+        assert!(printed.contains("SHOP_QUEUE__URL=queue://:***@host"), "{printed}");
+        assert!(printed.contains("# SHOP_QUEUE__URL_FILE"), "{printed}");
+
+        let both = read(&[("SHOP_QUEUE__URL_FILE", path), ("SHOP_QUEUE__URL", "queue://host")]);
+        assert_eq!(both.unwrap_err(), "SHOP_QUEUE__URL: is set, and so is SHOP_QUEUE__URL_FILE; set one of them");
+        let absent = read(&[("SHOP_QUEUE__URL_FILE", "/does/not/exist")]).unwrap_err();
+        assert!(absent.starts_with("SHOP_QUEUE__URL_FILE: cannot read \"/does/not/exist\": "), "{absent}");
+        let no_secret = read(&[("SHOP_HTTP__WELCOME_FILE", path)]).unwrap_err();
+        assert!(no_secret.starts_with("SHOP_HTTP__WELCOME_FILE: no such setting"), "{no_secret}");
+    }
+
+    #[test]
+    fn keeps_the_names_that_it_ignores() {
+        let vars = [("SHOP_SERVICE_HOST", "10.0.0.1"), ("SHOP_TILL__LISTEN", "[::]:1"), ("SHOP_PYTHON", "python3")];
+        assert_eq!(read(&vars).unwrap().in_force.ignored(), ["SHOP_SERVICE_HOST"]);
+    }
+
+    #[test]
+    fn hands_out_variables_of_standards() {
+        let reader =
+            Reader::new(SHOP, [("WEATHER_STATION".into(), "north".into()), ("WEATHER_WIND".into(), "".into())]);
+        assert_eq!(reader.standard("WEATHER_STATION"), Some(OsStr::new("north")));
+        assert_eq!((reader.standard("WEATHER_WIND"), reader.standard("WEATHER_RAIN")), (None, None));
+    }
+
+    #[test]
+    fn adds_mistakes_that_the_program_finds() {
+        let mut reader = Reader::new(SHOP, []);
+        reader.mistake(InvalidSetting::new("SHOP_HTTP__LISTEN", "is taken"));
+        assert_eq!(reader.finish().unwrap_err().to_string(), "SHOP_HTTP__LISTEN: is taken");
+    }
+
+    /// Names that are the program's, nearly so, or anybody's.
+    fn any_name() -> impl Strategy<Value = String> {
+        let ours =
+            prop::sample::select(vec![LISTEN.name, WELCOME.name, URL.name, "SHOP_", "SHOP_QUEUE__", "SHOP_TILL__"]);
+        prop_oneof![
+            ours.clone().prop_map(str::to_owned),
+            (ours.clone(), "[A-Z_\\PC]{0,3}").prop_map(|(name, more)| name.to_owned() + &more),
+            (ours, 0_usize..20).prop_map(|(name, length)| name.chars().take(length).collect()),
+            "\\PC*",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_environment_is_read_or_refused_with_a_line_each(
+            vars in prop::collection::btree_map(any_name(), "\\PC*|queue://[a-z]*:hunter2@host|127.0.0.1:1", 0..6),
+        ) {
+            // Files of whoever runs this are not read.
+            let vars = vars.into_iter().filter(|(name, _)| !name.ends_with("_FILE"));
+            let shown = match read_os(vars.map(|(name, value)| (name.into(), value.into()))) {
+                Ok(read) => read.in_force.print(),
+                Err(mistakes) => {
+                    let lines = mistakes.to_string();
+                    prop_assert_eq!(lines.lines().count(), mistakes.0.len());
+                    prop_assert!(!mistakes.0.is_empty() && lines.lines().all(|line| line.starts_with("SHOP_")), "{}", lines);
+                    lines
+                }
+            };
+            let of_the_url: Vec<_> = shown.lines().filter(|line| line.starts_with(URL.name)).collect();
+            prop_assert!(!of_the_url.join("").contains("hunter2"), "{}", shown);
+        }
+    }
+}

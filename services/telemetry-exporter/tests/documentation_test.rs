@@ -1,0 +1,20 @@
+//! What is written in docs/ is what the code does.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::{env, fs};
+
+#[test]
+fn the_configuration_reference_is_current() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration-exporter.md");
+    let reference = telemetry_exporter::config::markdown_reference();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&page, &reference).unwrap();
+    }
+    let written = fs::read_to_string(&page).unwrap_or_default();
+    assert!(
+        written == reference,
+        "docs/configuration-exporter.md is stale; fix: UPDATE_DOCS=1 cargo test -p telemetry-exporter --test documentation_test"
+    );
+}
