@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use redis::{Cmd, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use crate::eventually;
+use crate::conditions::eventually;
 
 /// A redis-server on a Unix socket in a directory of its own, which ends with the test.
 ///

@@ -8,17 +8,15 @@
 
 mod support;
 
-use std::env;
 use std::path::Path;
-use std::process::{Output, Stdio};
 use std::time::SystemTime;
 
 use support::collector::Collector;
 use support::eventually;
 use support::redis_server::RedisServer;
 use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};
+use telemetry_testing::{Finished, Process, python};
 use tempfile::TempDir;
-use tokio::process::Command;
 use uuid::Uuid;
 
 const QUEUE: &str = "telemetry:queue";
@@ -38,21 +36,18 @@ impl Example {
         example
     }
 
-    /// What `script` wrote; the test fails when it did.
+    /// Runs `script`, and returns what it wrote to standard output. Fails the test when the script fails.
     async fn run(&self, script: &str, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.try_run(script, arguments).await;
-        assert!(status.success(), "{script} {arguments:?}: {}", String::from_utf8_lossy(&stderr));
-        String::from_utf8(stdout).unwrap()
+        let Finished { code, stdout, stderr } = self.try_run(script, arguments).await;
+        assert_eq!(code, Some(0), "{script} {arguments:?}: {stderr}");
+        stdout
     }
 
-    async fn try_run(&self, script: &str, arguments: &[&str]) -> Output {
-        let remedy = "TELEMETRY_PYTHON must name a Python with the packages of examples/python/requirements.txt";
-        let python = env::var_os("TELEMETRY_PYTHON").expect(remedy);
+    async fn try_run(&self, script: &str, arguments: &[&str]) -> Finished {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/python").join(script);
-        let mut command = Command::new(python);
-        // Without -B Python would leave compiled files in the tree.
-        command.arg("-B").arg(script).args(arguments).env("PYTHONPATH", self.generated.path()).stdin(Stdio::null());
-        command.kill_on_drop(true).output().await.expect(remedy)
+        let mut command = python();
+        command.arg(script).args(arguments).env("PYTHONPATH", self.generated.path());
+        Process::run(&mut command, "").await.unwrap()
     }
 }
 
@@ -145,6 +140,5 @@ async fn the_control_api_is_called() {
     assert_eq!(health["status"], "HEALTH_STATUS_SERVING");
 
     let refused = example.try_run("consumer.py", &["--control", &address, "interval", "0.001"]).await;
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && said.contains("INVALID_ARGUMENT"), "{said}");
+    assert!(refused.code != Some(0) && refused.stderr.contains("INVALID_ARGUMENT"), "{}", refused.stderr);
 }

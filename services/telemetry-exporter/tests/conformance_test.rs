@@ -7,14 +7,11 @@
 
 mod support;
 
-use std::env;
-use std::process::Stdio;
+use std::process::Command;
 use std::time::Duration;
 
 use support::{Exporter, push, sample};
-use telemetry_testing::RedisServer;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use telemetry_testing::{Finished, Process, RedisServer, python};
 use uuid::Uuid;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
@@ -38,24 +35,17 @@ async fn fleet(redis: &RedisServer) -> Exporter {
     exporter
 }
 
-/// Runs `command` with `input`; fails the test when that fails or cannot be done.
-async fn filter(mut command: Command, input: &str, remedy: &str) -> (String, String) {
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut process = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}; {remedy}"));
-    process.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-    let output = process.wait_with_output().await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(output.status.success(), "{command:?}: {stdout}{stderr}\n{input}");
+/// Runs `command` with `input`, and returns standard output and standard error. Fails the test when the command fails.
+async fn filter(command: &mut Command, input: &str, remedy: &str) -> (String, String) {
+    let finished = Process::run(command, input).await;
+    let Finished { code, stdout, stderr } = finished.unwrap_or_else(|error| panic!("{command:?}: {error}; {remedy}"));
+    assert_eq!(code, Some(0), "{command:?}: {stdout}{stderr}\n{input}");
     (stdout, stderr)
 }
 
 async fn parsed(format: &str, text: &str) -> Vec<serde_json::Value> {
     let remedy = "TELEMETRY_PYTHON must name a Python with the packages of examples/python/requirements.txt";
-    let python = env::var_os("TELEMETRY_PYTHON").expect(remedy);
-    let mut command = Command::new(python);
-    command.args(["-c", PARSE, format]);
-    serde_json::from_str(&filter(command, text, remedy).await.0).unwrap()
+    serde_json::from_str(&filter(python().args(["-c", PARSE, format]), text, remedy).await.0).unwrap()
 }
 
 fn assert_complete(samples: &[serde_json::Value]) {
@@ -99,6 +89,6 @@ async fn promtool_has_nothing_to_say() {
     let text = fleet(&redis).await.metrics().await;
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]);
-    let said = filter(promtool, &text, "install it (Debian: apt-get install prometheus)").await;
+    let said = filter(&mut promtool, &text, "install it (Debian: apt-get install prometheus)").await;
     assert_eq!(said, (String::new(), String::new()));
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Exporter, QUEUE, command, push, sample};
+use support::{Exporter, QUEUE, push, run, sample};
 use telemetry_client::proto::{GapReason, GapRecord, Stamp, TelemetryMessage};
 use telemetry_testing::{RedisServer, eventually};
 use tokio::net::TcpListener;
@@ -118,24 +118,22 @@ async fn a_signal_ends_it_and_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn mistakes_end_the_start_with_their_exit_codes() {
-    let wrong = command(&[("TELEMETRY_EXPORTER__LISTN", "x")]).output().await.unwrap();
-    assert_eq!(wrong.status.code(), Some(78));
-    let said = String::from_utf8(wrong.stderr).unwrap();
+    let wrong = run(&[], &[("TELEMETRY_EXPORTER__LISTN", "x")]).await;
+    assert_eq!(wrong.code, Some(78));
     assert_eq!(
-        said,
+        wrong.stderr,
         "telemetry-exporter: TELEMETRY_EXPORTER__LISTN: no such setting; did you mean TELEMETRY_EXPORTER__LISTEN?\n"
     );
 
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let in_use = command(&[("TELEMETRY_EXPORTER__LISTEN", &address)]).output().await.unwrap();
-    assert_eq!(in_use.status.code(), Some(69));
-    assert!(String::from_utf8(in_use.stderr).unwrap().contains(&address));
+    let in_use = run(&[], &[("TELEMETRY_EXPORTER__LISTEN", &address)]).await;
+    assert_eq!(in_use.code, Some(69));
+    assert!(in_use.stderr.contains(&address), "{}", in_use.stderr);
 }
 
 #[tokio::test]
 async fn help_names_the_settings() {
-    let help = command(&[]).arg("--help").output().await.unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = run(&["--help"], &[]).await.stdout;
     assert!(help.contains("TELEMETRY_EXPORTER__HOST_EXPIRY=5m") && help.contains("Exit codes"), "{help}");
 }

@@ -4,26 +4,23 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::SocketAddr;
-use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime};
 
 use telemetry_client::proto::{
     CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, LoadAverages, Stamp, TelemetryData, TelemetryMessage,
     TelemetryMetadata,
 };
-use telemetry_testing::{RedisServer, eventually};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use telemetry_testing::{Finished, Process, RedisServer, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 pub const QUEUE: &str = "telemetry:queue";
 
 /// A running exporter; it ends with the test.
 pub struct Exporter {
-    process: Child,
-    log: Arc<Mutex<String>>,
+    process: Process,
     pub address: SocketAddr,
 }
 
@@ -34,25 +31,11 @@ pub struct Answer {
 }
 
 impl Exporter {
-    /// An exporter of the queue in `redis` on a free port, with `vars` as further settings.
+    /// Starts an exporter of the queue in `redis` on a free port, with `vars` as further settings.
     pub async fn start(redis: &RedisServer, vars: &[(&str, &str)]) -> Self {
-        let mut process =
-            command(vars).env("TELEMETRY_REDIS__URL", redis.url()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let copy = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                copy.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let mut address = None;
-        eventually("the exporter serves", async || {
-            address = address_in(&log.lock().unwrap());
-            address.is_some()
-        })
-        .await;
-        Self { process, log, address: address.unwrap() }
+        let mut process = Process::start(command(vars).env("TELEMETRY_REDIS__URL", redis.url())).unwrap();
+        let address = process.address("serving /metrics").await;
+        Self { process, address }
     }
 
     /// What `GET path` answers; `accept` is the header.
@@ -74,35 +57,26 @@ impl Exporter {
         eventually(line, async || self.metrics().await.lines().any(|found| found == line)).await;
     }
 
+    /// Everything logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.process.stderr()
     }
 
-    /// Sends a signal by its name ("TERM"), and waits for the end.
+    /// Sends a signal by its name, such as `"TERM"`, and waits for the end.
     pub async fn end(&mut self, signal: &str) -> ExitStatus {
-        let id = self.process.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-        self.process.wait().await.unwrap()
+        self.process.signal(signal);
+        self.process.ended().await
     }
 }
 
-/// The program with an environment of the test's own.
-pub fn command(vars: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-exporter"));
-    command
-        .env_clear()
-        .env("TELEMETRY_EXPORTER__LISTEN", "127.0.0.1:0")
-        .env("TELEMETRY_LOG__FORMAT", "json")
-        .envs(vars.iter().copied())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
+/// Runs the exporter with `arguments` until it ends by itself.
+pub async fn run(arguments: &[&str], vars: &[(&str, &str)]) -> Finished {
+    Process::run(command(vars).args(arguments), "").await.unwrap()
 }
 
-fn address_in(log: &str) -> Option<SocketAddr> {
-    let serving = log.lines().find(|line| line.contains("serving /metrics"))?;
-    let line: serde_json::Value = serde_json::from_str(serving).ok()?;
-    line["address"].as_str()?.parse().ok()
+fn command(vars: &[(&str, &str)]) -> Command {
+    let defaults = [("TELEMETRY_EXPORTER__LISTEN", "127.0.0.1:0"), ("TELEMETRY_LOG__FORMAT", "json")];
+    Process::command(&[env!("CARGO_BIN_EXE_telemetry-exporter")], &[&defaults, vars].concat())
 }
 
 /// Pushes as a collector does.
