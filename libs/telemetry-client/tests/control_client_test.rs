@@ -3,16 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::error::Error;
+use std::fs;
 use std::future::pending;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use telemetry_client::proto::control_service_server::{ControlService, ControlServiceServer};
 use telemetry_client::proto::{
     ComponentHealth, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse,
     HealthStatus, SetIntervalRequest, SetIntervalResponse, Stamp, TelemetryMessage,
 };
 use telemetry_client::{ControlClient, ControlError, ControlSettings};
+use telemetry_testing::Authority;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -55,23 +56,12 @@ impl ControlService for Collector {
     }
 }
 
-/// An authority of the test's own, and a certificate of it for localhost.
-struct Certificates {
-    authority: String,
-    server: Identity,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = authority.self_signed(&key).unwrap();
-        let issuer = Issuer::new(authority, key);
-        let server_key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
-        Self { authority: certificate.pem(), server: Identity::from_pem(server.pem(), server_key.serialize_pem()) }
-    }
+/// A server's certificate for `localhost`, and the CA certificate to trust it by, both in PEM.
+fn certificate() -> (Identity, String) {
+    let authority = Authority::new();
+    let (cert, key) = authority.certificate("server", &["localhost"]);
+    let pem = |file| fs::read_to_string(file).unwrap();
+    (Identity::from_pem(pem(cert), pem(key)), pem(authority.ca()))
 }
 
 fn message() -> TelemetryMessage {
@@ -162,9 +152,9 @@ async fn a_collector_that_is_not_there_is_unavailable() {
 
 #[tokio::test]
 async fn tls_with_an_authority_of_ones_own_and_a_token() {
-    let certificates = Certificates::new();
-    let port = serve(Some(message()), Some(certificates.server)).await;
-    let settings = ControlSettings::new(format!("https://localhost:{port}")).ca_certificate(certificates.authority);
+    let (identity, ca) = certificate();
+    let port = serve(Some(message()), Some(identity)).await;
+    let settings = ControlSettings::new(format!("https://localhost:{port}")).ca_certificate(ca);
 
     let welcome = client(settings.clone().bearer_token("s3cret"));
     assert_eq!(welcome.health().await.unwrap().status, HealthStatus::Degraded);
@@ -174,7 +164,7 @@ async fn tls_with_an_authority_of_ones_own_and_a_token() {
         assert!(matches!(&error, ControlError::Refused { .. }) && error.to_string().contains("Unauthenticated"));
     }
 
-    let stranger = settings.bearer_token("s3cret").ca_certificate(Certificates::new().authority);
+    let stranger = settings.bearer_token("s3cret").ca_certificate(certificate().1);
     let error = client(stranger).health().await.unwrap_err();
     assert!(matches!(error, ControlError::Unavailable { .. }), "{error:?}");
 }

@@ -281,14 +281,14 @@ fn a_consumer_that_was_stopped_and_taken_for_dead_loses_nothing() {
 
 #[tokio::test]
 async fn an_outage_is_told_once_and_loses_nothing() {
-    let mut redis = RedisServer::start().await;
+    let mut redis = RedisServer::start_with(RedisServer::PERSISTENT).await;
     let instance = Uuid::new_v4();
     push_numbers(&redis, instance, 1..=4).await;
     let mut consumer = consumer(&redis);
     assert_eq!(numbers(&mut consumer, 2).await, [1, 2]);
     let (_, third) = next_message(&mut consumer).await;
 
-    redis.kill();
+    redis.kill().await;
     let (_, fourth) = next_message(&mut consumer).await;
     let error = outcome(&mut consumer).await.unwrap_err();
     assert!(error.is_retryable() && !consumer.counters().is_connected(), "{error:?}");
@@ -322,7 +322,7 @@ async fn a_message_whose_arrival_was_lost_is_found() {
 #[tokio::test]
 async fn a_server_that_is_down_at_the_start_is_told_and_awaited() {
     let mut redis = RedisServer::start().await;
-    redis.kill();
+    redis.kill().await;
     let mut consumer = consumer(&redis);
     let error = outcome(&mut consumer).await.unwrap_err();
     let ConsumerError::Redis { problem: RedisProblem::Unreachable, .. } = error else { panic!("{error:?}") };

@@ -99,13 +99,13 @@ async fn what_a_consumer_leaves_comes_to_the_next_one() {
 
 #[tokio::test]
 async fn an_outage_loses_nothing_and_a_stream_that_is_gone_is_made_anew() {
-    let mut redis = RedisServer::start().await;
+    let mut redis = RedisServer::start_with(RedisServer::PERSISTENT).await;
     let instance = Uuid::new_v4();
     add_numbers(&redis, instance, 1..=2).await;
     let mut consumer = consumer(&redis);
     assert_eq!(numbers(&mut consumer, 1).await, [1]);
     let (_, second) = next_message(&mut consumer).await;
-    redis.kill();
+    redis.kill().await;
     assert!(consumer_error(&mut consumer).await);
     let acknowledging = tokio::spawn(second.ack());
     redis.restart().await;

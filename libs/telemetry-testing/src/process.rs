@@ -104,17 +104,17 @@ impl Process {
         assert!(status.success(), "cannot send SIG{name}: {status}");
     }
 
-    /// Whether the program has ended.
+    /// Whether the program has ended and its output is read to the end.
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
+        self.exit_status().is_some()
     }
 
     /// Waits until the program has ended and its output is read to the end.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the program ends", async || {
-            status = self.child.try_wait().unwrap();
-            status.is_some() && self.stdout.is_complete() && self.stderr.is_complete()
+            status = self.exit_status();
+            status.is_some()
         })
         .await;
         status.unwrap()
@@ -124,6 +124,12 @@ impl Process {
     pub async fn kill(&mut self) {
         self.child.kill().unwrap();
         self.ended().await;
+    }
+
+    /// The exit status, once the output is read to the end.
+    fn exit_status(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().unwrap();
+        status.filter(|_| self.stdout.is_complete() && self.stderr.is_complete())
     }
 }
 

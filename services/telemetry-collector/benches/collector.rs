@@ -5,20 +5,17 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use support::redis_server::RedisServer;
 use telemetry_collector::collectors::{self, CpuCollector, HostCpuCollector};
 use telemetry_collector::models::{CpuMetrics, TelemetryData, TelemetryMessage, TelemetryMetadata};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
 use telemetry_outbox::{Batch, EncodedMessage, Encoding, NoObserver, OnFull, Outbox, OutboxSettings, Stamper};
+use telemetry_testing::RedisServer;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 

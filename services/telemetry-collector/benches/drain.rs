@@ -5,21 +5,17 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::eventually;
-use support::redis_server::RedisServer;
 use telemetry_collector::collectors::{self, CpuCollector};
 use telemetry_collector::models::{TelemetryData, TelemetryMetadata};
 use telemetry_collector::publishers::{DeliveryMode, Receipt, RedisQueue, RedisSettings, TelemetryPublisher};
 use telemetry_outbox::{
     Backlog, Encoding, NoObserver, OnFull, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper, SyncPolicy,
 };
+use telemetry_testing::{RedisServer, eventually};
 
 const MESSAGES: u64 = 1_000_000;
 /// Commands on their way at a time.

@@ -8,8 +8,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use support::collector::{self, Collector};
-use support::eventually;
-use support::redis_server::RedisServer;
 use telemetry_proto::v1::telemetry_data::Metrics;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{
@@ -17,6 +15,7 @@ use telemetry_proto::v1::{
     TelemetryMessage, UnavailableReason,
 };
 use telemetry_proto::well_known;
+use telemetry_testing::{RedisServer, eventually};
 use tokio::time::timeout;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;

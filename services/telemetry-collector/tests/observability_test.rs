@@ -17,8 +17,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use support::collector::Collector;
-use support::eventually;
-use support::redis_server::RedisServer;
+use telemetry_testing::{RedisServer, eventually};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tonic::transport::Server;

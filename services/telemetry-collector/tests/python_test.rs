@@ -12,10 +12,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use support::collector::Collector;
-use support::eventually;
-use support::redis_server::RedisServer;
 use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};
-use telemetry_testing::{Finished, Process, python};
+use telemetry_testing::{Finished, Process, RedisServer, eventually, python};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -14,13 +14,11 @@ use telemetry_collector::publishers::{
 };
 use telemetry_outbox::Batch;
 use telemetry_proto::v1::{HealthRequest, HealthStatus};
+use telemetry_testing::{Cluster, RedisServer, eventually};
 use uuid::Uuid;
 
-use support::cluster::Cluster;
 use support::collector::Collector;
-use support::eventually;
 use support::publisher::{INSTANCE, KEY, connect, in_queue, kind, message, messages, pop_all, settings, taken};
-use support::redis_server::RedisServer;
 
 fn once(url: impl Into<String>) -> RedisSettings {
     RedisSettings { delivery: DeliveryMode::ExactlyOnce, ..settings(url) }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use telemetry_collector::errors::{PublishingErrorKind, report};
 use telemetry_collector::publishers::{PoolState, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher};
+use telemetry_testing::{RedisServer, eventually};
 use tokio::net::TcpListener;
 
 use support::publisher::{
     CONNECT_TIMEOUT, INSTANCE, KEY, RESPONSE_TIMEOUT, connect, in_queue, kind, message, messages, pop_all, queue,
     settings, taken,
 };
-use support::redis_server::RedisServer;
 
 /// What a call may take beyond its time limits on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
@@ -254,7 +254,7 @@ async fn a_closed_queue_holds_no_connection_and_fails() {
     assert_eq!(report(&error), "cannot push 1 message: rejected: the queue is closed");
     assert!(queue.health_check().await.is_err());
     assert_eq!(queue.pool_state().size, 0);
-    support::eventually("the server has no client but the one that asks", async || {
+    eventually("the server has no client but the one that asks", async || {
         server.command::<String>(&["CLIENT", "LIST"]).await.lines().count() == 1
     })
     .await;

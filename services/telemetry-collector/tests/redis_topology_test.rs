@@ -9,20 +9,23 @@ use std::time::{Duration, Instant};
 
 use telemetry_collector::errors::{PublishingErrorKind, report};
 use telemetry_collector::publishers::{RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher, TlsFiles};
+use telemetry_testing::{
+    Authority, ClientFiles, Cluster, RedisServer, SentinelGroup, TlsSentinel, TlsServer, eventually,
+};
 
-use support::cluster::Cluster;
-use support::eventually;
 use support::publisher::{KEY, connect, kind, message, messages, pop_all, settings};
-use support::redis_server::RedisServer;
-use support::sentinel::SentinelGroup;
-use support::tls::{Authority, TlsSentinel, TlsServer};
 
 /// A queue that is found in several steps, for each of which a busy machine may need time.
 fn patient_queue(url: impl Into<String>) -> RedisQueue {
     connect(&RedisSettings { connect_timeout: Duration::from_secs(3), ..settings(url) })
 }
 
-fn encrypted_queue(server: &TlsServer, tls: TlsFiles) -> RedisQueue {
+fn tls_files(ClientFiles { ca, cert, key }: ClientFiles) -> TlsFiles {
+    TlsFiles { ca, cert, key }
+}
+
+fn encrypted_queue(server: &TlsServer, files: ClientFiles) -> RedisQueue {
+    let tls = tls_files(files);
     connect(&RedisSettings { tls, connect_timeout: Duration::from_secs(3), ..settings(server.url()) })
 }
 
@@ -47,7 +50,7 @@ async fn publish_in_the_end(queue: &RedisQueue, sequence: u64) {
 }
 
 #[tokio::test]
-async fn a_server_with_a_certificate_of_an_authority_of_ours_is_trusted() {
+async fn trusts_a_server_with_a_certificate_of_the_configured_ca() {
     let authority = Authority::new();
     let server = TlsServer::start(&authority, "127.0.0.1", false).await;
     let queue = encrypted_queue(&server, authority.trusted());
@@ -57,17 +60,17 @@ async fn a_server_with_a_certificate_of_an_authority_of_ours_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_is_rejected_and_the_reason_told() {
+async fn rejects_a_server_with_a_certificate_of_an_unknown_ca_and_reports_why() {
     let authority = Authority::new();
     let server = TlsServer::start(&authority, "127.0.0.1", false).await;
-    for tls in [Authority::new().trusted(), TlsFiles::default()] {
-        let line = rejection(&encrypted_queue(&server, tls)).await;
+    for files in [Authority::new().trusted(), ClientFiles::default()] {
+        let line = rejection(&encrypted_queue(&server, files)).await;
         assert!(line.contains("invalid peer certificate"), "{line}");
     }
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_rejected_and_the_reason_told() {
+async fn rejects_a_certificate_for_another_name_and_reports_why() {
     let authority = Authority::new();
     let server = TlsServer::start(&authority, "redis.example", false).await;
     let line = rejection(&encrypted_queue(&server, authority.trusted())).await;
@@ -75,7 +78,7 @@ async fn a_certificate_for_another_name_is_rejected_and_the_reason_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_certificate_gets_ours() {
+async fn presents_a_client_certificate_to_a_server_that_demands_one() {
     let authority = Authority::new();
     let server = TlsServer::start(&authority, "127.0.0.1", true).await;
     encrypted_queue(&server, authority.trusted_with_certificate()).publish_batch(&message(1)).await.unwrap();
@@ -84,7 +87,7 @@ async fn a_server_that_wants_a_certificate_gets_ours() {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_found_by_the_next_connection() {
+async fn reads_a_renewed_ca_certificate_at_the_next_connection() {
     let (old, new) = (Authority::new(), Authority::new());
     let server = TlsServer::start(&new, "127.0.0.1", false).await;
     let queue = encrypted_queue(&server, old.trusted());
@@ -127,7 +130,7 @@ async fn a_master_that_is_gone_is_replaced() {
 #[tokio::test]
 async fn sentinels_that_are_gone_or_hang_do_not_hide_the_others() {
     let mut group = SentinelGroup::start().await;
-    group.kill_sentinel(0);
+    group.kill_sentinel(0).await;
     group.pause_sentinel(1);
     // An answer has as much time as the whole search, as it has by default.
     let limit = Duration::from_secs(3);
@@ -179,7 +182,7 @@ async fn sentinel_and_master_are_both_reached_by_tls() {
     let authority = Authority::new();
     let master = TlsServer::start(&authority, "127.0.0.1", false).await;
     let sentinel = TlsSentinel::start(&authority, &master);
-    let tls = authority.trusted();
+    let tls = tls_files(authority.trusted());
     let queue = connect(&RedisSettings { tls, connect_timeout: Duration::from_secs(3), ..settings(sentinel.url()) });
     publish_in_the_end(&queue, 1).await;
     assert_eq!(pop_all(&master.server).await, [1]);

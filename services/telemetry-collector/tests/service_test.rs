@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use support::eventually;
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
@@ -19,6 +16,7 @@ use telemetry_collector::{TelemetryError, TelemetryResult};
 use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings};
 use telemetry_proto::v1::GetSnapshotRequest;
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
+use telemetry_testing::eventually;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -96,7 +96,7 @@ async fn what_went_wrong_is_counted() {
 #[tokio::test]
 async fn a_redis_that_is_away_is_told_and_no_reason_to_end() {
     let mut redis = RedisServer::start().await;
-    redis.kill();
+    redis.kill().await;
     let exporter = Exporter::start(&redis, &[]).await;
     exporter.eventually_serves("telemetry_exporter_queue_up 0.0").await;
     assert!(exporter.get("/healthz", "*/*").await.head.starts_with("http/1.1 200"));

@@ -13,7 +13,7 @@ pub const QUEUE: &str = "telemetry:queue";
 pub const DEAD: &str = "{telemetry:queue}:dead";
 
 pub fn settings(redis: &RedisServer) -> ConsumerSettings {
-    ConsumerSettings::new(redis.url(), QUEUE).retry(Duration::from_millis(10), Duration::from_millis(100))
+    ConsumerSettings::new(redis.unix_url(), QUEUE).retry(Duration::from_millis(10), Duration::from_millis(100))
 }
 
 pub fn consumer(redis: &RedisServer) -> QueueConsumer {

@@ -5,12 +5,11 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 
 use telemetry_proto::v1::TelemetryMessage;
+use telemetry_testing::{RedisServer, eventually};
 
 use super::ledger::{Copies, Ledger};
 use super::table::Row;
 use crate::support::collector::Collector;
-use crate::support::eventually;
-use crate::support::redis_server::RedisServer;
 
 pub const KEY: &str = "telemetry:queue";
 

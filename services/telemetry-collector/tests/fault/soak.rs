@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use telemetry_testing::{Proxy, RedisServer, Way};
 use tokio::time::sleep;
 
 use super::case::{Case, KEY, arrivals, list};
 use super::random;
 use super::table::Row;
 use crate::support::collector::Collector;
-use crate::support::proxy::{Proxy, Way};
-use crate::support::redis_server::RedisServer;
 
 /// How long the soak lasts, such as `30m`; unset, there is none.
 const VARIABLE: &str = "TELEMETRY_SOAK";
@@ -101,7 +100,7 @@ struct Reading {
 
 pub async fn soak() -> Row {
     let duration = duration().expect("TELEMETRY_SOAK says how long");
-    let redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let redis = RedisServer::start_with(RedisServer::PERSISTENT).await;
     let proxy = Proxy::start(redis.port()).await;
     let mut case = Case::new(&format!("redis://{}", proxy.address()));
     let folder = tempfile::tempdir().unwrap();

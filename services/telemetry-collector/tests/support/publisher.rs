@@ -7,9 +7,8 @@ use std::time::Duration;
 use telemetry_collector::errors::{PublishingErrorKind, TelemetryError, TelemetryResult};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, RedisQueue, RedisSettings};
 use telemetry_outbox::{Batch, EncodedMessage};
+use telemetry_testing::RedisServer;
 use uuid::Uuid;
-
-use super::redis_server::RedisServer;
 
 /// The queue's key.
 pub const KEY: &str = "telemetry:test";

@@ -33,7 +33,7 @@ pub struct Answer {
 impl Exporter {
     /// Starts an exporter of the queue in `redis` on a free port, with `vars` as further settings.
     pub async fn start(redis: &RedisServer, vars: &[(&str, &str)]) -> Self {
-        let mut process = Process::start(command(vars).env("TELEMETRY_REDIS__URL", redis.url())).unwrap();
+        let mut process = Process::start(command(vars).env("TELEMETRY_REDIS__URL", redis.unix_url())).unwrap();
         let address = process.address("serving /metrics").await;
         Self { process, address }
     }

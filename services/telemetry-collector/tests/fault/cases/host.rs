@@ -4,10 +4,10 @@ use std::fs;
 use std::time::SystemTime;
 
 use telemetry_proto::v1::TelemetryMessage;
+use telemetry_testing::RedisServer;
 
 use crate::fault::case::{Case, arrivals, list, outage, samples};
 use crate::fault::table::Row;
-use crate::support::redis_server::RedisServer;
 
 /// Where Debian's libfaketime is, per architecture.
 const FAKETIME_FOLDERS: &[&str] = &["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime"];

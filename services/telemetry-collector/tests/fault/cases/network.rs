@@ -6,9 +6,7 @@ use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, hears, list, outage, samp
 use crate::fault::ledger::Copies;
 use crate::fault::table::Row;
 use crate::support::collector::Collector;
-use crate::support::eventually;
-use crate::support::proxy::{Proxy, Way};
-use crate::support::redis_server::RedisServer;
+use telemetry_testing::{Proxy, RedisServer, Way, eventually};
 
 struct Rig {
     redis: RedisServer,

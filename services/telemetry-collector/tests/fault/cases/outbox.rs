@@ -2,10 +2,10 @@
 
 use telemetry_proto::v1::GapReason;
 use telemetry_proto::v1::telemetry_message::Payload;
+use telemetry_testing::RedisServer;
 
 use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, hears, list, samples};
 use crate::fault::table::Row;
-use crate::support::redis_server::RedisServer;
 
 /// Makes samples so large that twenty of them are a megabyte.
 pub(super) fn with_large_samples(case: &mut Case) {

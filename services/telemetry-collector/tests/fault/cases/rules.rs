@@ -2,7 +2,7 @@
 
 use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, arrivals, hears, list, outage, samples};
 use crate::fault::table::Row;
-use crate::support::redis_server::RedisServer;
+use telemetry_testing::RedisServer;
 
 pub async fn key_of_another_type() -> Row {
     let redis = RedisServer::start().await;

@@ -1,11 +1,11 @@
 //! What happens to a Redis server: it is away, hangs, is full, or is made to forget.
 
+use telemetry_testing::RedisServer;
 use tokio::time::{Duration, sleep};
 
 use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list, outage, samples};
 use crate::fault::soak;
 use crate::fault::table::Row;
-use crate::support::redis_server::RedisServer;
 
 pub async fn down_at_start() -> Row {
     let mut redis = RedisServer::start().await;
@@ -21,7 +21,7 @@ pub async fn down_at_start() -> Row {
 
 /// With every write synced before it is acknowledged, what was acknowledged is there after the crash.
 pub async fn killed_and_restarted() -> Row {
-    let mut redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let mut redis = RedisServer::start_with(RedisServer::PERSISTENT).await;
     let mut case = Case::new(&redis.url());
     let collector = case.start().await;
     for _ in 0..3 {
@@ -86,7 +86,7 @@ pub async fn flushed() -> Row {
 
 /// Valkey is to Redis' clients what Redis is.
 pub async fn valkey() -> Row {
-    let mut valkey = RedisServer::start_valkey(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let mut valkey = RedisServer::start_valkey(RedisServer::PERSISTENT).await;
     let mut case = Case::new(&valkey.url());
     let collector = case.start().await;
     arrivals(&valkey, 5).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::RngExt;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{GapReason, TelemetryMessage};
+use telemetry_testing::RedisServer;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -16,7 +17,6 @@ use crate::fault::case::{Case, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list
 use crate::fault::random;
 use crate::fault::table::Row;
 use crate::support::collector::Collector;
-use crate::support::redis_server::RedisServer;
 
 struct Rig {
     redis: RedisServer,

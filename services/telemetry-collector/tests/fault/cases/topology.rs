@@ -2,10 +2,7 @@
 
 use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list, samples};
 use crate::fault::table::Row;
-use crate::support::cluster::Cluster;
-use crate::support::eventually;
-use crate::support::redis_server::RedisServer;
-use crate::support::sentinel::SentinelGroup;
+use telemetry_testing::{Cluster, RedisServer, SentinelGroup, eventually};
 
 /// Whether replicas follow `master`.
 async fn is_replicated(master: &RedisServer) -> bool {

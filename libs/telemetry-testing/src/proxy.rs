@@ -1,4 +1,4 @@
-//! A TCP proxy whose faults are programmed while it runs.
+//! A TCP proxy that brings about network faults.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,24 +14,28 @@ use tokio::task::JoinHandle;
 /// No countdown is under way.
 const OFF: i64 = i64::MAX;
 
-/// The way that bytes go.
+/// The direction in which bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
+    /// From the client to the server.
     ToServer,
+    /// From the server to the client.
     ToClient,
 }
 
-/// A proxy on a free port of loopback, which ends with the test.
+/// A proxy on a free port of 127.0.0.1. It stops, and resets its connections, when this value is dropped.
+#[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     control: Arc<Control>,
     accepting: JoinHandle<()>,
 }
 
+#[derive(Debug)]
 struct Control {
     rules: watch::Sender<Rules>,
     end_all: broadcast::Sender<End>,
-    /// Bytes that each way may still carry before the connection is reset.
+    /// How many bytes still pass in each direction before the connection is reset.
     countdown: [AtomicI64; 2],
     resets: AtomicUsize,
 }
@@ -46,14 +50,14 @@ struct Rules {
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// In good order: FIN.
+    /// By FIN.
     Closed,
-    /// RST, to both sides.
+    /// By RST, to both sides.
     Reset,
 }
 
 impl Proxy {
-    /// A proxy to a server on `port` of loopback that does nothing but pass bytes on.
+    /// Starts a proxy to a server on `port` of 127.0.0.1. It passes everything on until a fault is set.
     pub async fn start(port: u16) -> Self {
         let server = (Ipv4Addr::LOCALHOST, port).into();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -68,59 +72,63 @@ impl Proxy {
         Self { address, control, accepting }
     }
 
+    /// Where clients connect.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes every connection in good order. New ones are taken.
+    /// Closes every connection by FIN. New connections are accepted.
     pub fn cut(&self) {
         self.end_all(End::Closed);
     }
 
-    /// Resets every connection. New ones are taken.
+    /// Resets every connection. New connections are accepted.
     pub fn reset(&self) {
         self.end_all(End::Reset);
     }
 
-    /// Resets the connection that carries the byte after the next `bytes` of `way`, all of them together; once.
+    /// Passes on the next `bytes` in one direction, of all connections together, then resets, once, the connection that
+    /// carries the byte after them.
     pub fn reset_after(&self, way: Way, bytes: u32) {
         self.control.countdown[way as usize].store(bytes.into(), Ordering::SeqCst);
     }
 
-    /// Connections that [`reset_after`](Self::reset_after) has reset.
+    /// How many connections [`reset_after`](Self::reset_after) has reset.
+    #[must_use]
     pub fn resets(&self) -> usize {
         self.control.resets.load(Ordering::SeqCst)
     }
 
-    /// Holds back what goes one way, of connections new and old: the sender sees nothing but silence.
+    /// Holds back everything in one direction, of all connections, those to come too.
     pub fn silence(&self, way: Way) {
         self.control.rules.send_modify(|rules| rules.silent[way as usize] = true);
     }
 
-    /// Both ways at once.
+    /// Holds back everything in both directions.
     pub fn black_hole(&self) {
         self.control.rules.send_modify(|rules| rules.silent = [true; 2]);
     }
 
-    /// Resets every connection, those to come too.
+    /// Resets every connection, and each new one.
     pub fn refuse(&self) {
         self.control.rules.send_modify(|rules| rules.refusing = true);
         self.reset();
     }
 
-    /// Delays everything by `latency`, each way.
+    /// Delays everything by `latency` in each direction.
     pub fn delay(&self, latency: Duration) {
         self.control.rules.send_modify(|rules| rules.latency = latency);
     }
 
-    /// Ends every fault that lasts. What was held back goes on its way, however late, as on a network.
+    /// Ends all faults. What was held back is passed on late, as on a real network.
     pub fn heal(&self) {
         self.control.countdown.iter().for_each(|left| left.store(OFF, Ordering::SeqCst));
         self.control.rules.send_replace(Rules::default());
     }
 
     fn end_all(&self, end: End) {
-        // Nobody listens when there is no connection.
+        // It fails when there is no connection.
         let _ = self.control.end_all.send(end);
     }
 }
@@ -149,7 +157,7 @@ async fn carry(
     control: Arc<Control>,
     mut end_all: broadcast::Receiver<End>,
 ) {
-    // Without a server there is nothing to pass on, and the client is told as the server's host would: by a reset.
+    // When no server listens, the client gets a reset, as from the server's own host.
     let Ok(mut server) = TcpStream::connect(server).await else {
         let _ = client.set_zero_linger();
         return;
@@ -164,7 +172,7 @@ async fn carry(
         }
     };
     if end == End::Reset {
-        // They may be gone already.
+        // The connections may be gone already.
         let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
 }
@@ -178,7 +186,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: Way, control: 
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        // Held back after it was read: what was on its way when the silence began is lost sight of, too.
+        // After the read, so that bytes that were on their way when the silence began are held back too.
         if rules.wait_for(|rules| !rules.silent[way as usize]).await.is_err() {
             return End::Reset;
         }
@@ -194,7 +202,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: Way, control: 
 }
 
 impl Control {
-    /// How many of `bytes` may go `way`; fewer than all of them when the countdown ends among them.
+    /// How many of `bytes` pass: fewer than all of them when the countdown ends before the last one.
     fn pass(&self, way: Way, bytes: usize) -> usize {
         let countdown = &self.countdown[way as usize];
         let wanted = i64::try_from(bytes).unwrap();

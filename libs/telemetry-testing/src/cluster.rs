@@ -1,20 +1,20 @@
-//! A Redis Cluster of real servers.
+//! A Redis Cluster.
 
-use super::eventually;
-use super::redis_server::{RedisServer, free_port};
+use crate::conditions::eventually;
+use crate::redis_server::{RedisServer, free_port};
 
 const SLOTS: u16 = 16384;
 
-/// Servers on free ports that form a Cluster. The masters come first and share the slots evenly; server
-/// `masters + i` replicates server `i`. A node that is silent for a second is given up.
+/// Servers on free ports that form a Redis Cluster. A node that does not answer for a second counts as failed.
+#[derive(Debug)]
 pub struct Cluster {
-    /// The servers.
+    /// The servers: first three masters, which share the slots evenly, then the replicas in the same order.
     pub nodes: Vec<RedisServer>,
     masters: u16,
 }
 
 impl Cluster {
-    /// Three masters, and as many replicas when `replicated`.
+    /// Starts three masters, and a replica of each when `replicated`, and waits until the Cluster serves all slots.
     pub async fn start(replicated: bool) -> Self {
         let masters = 3;
         let mut nodes = Vec::new();
@@ -26,23 +26,25 @@ impl Cluster {
         cluster
     }
 
-    /// `host:port` of every node, with commas between.
+    /// `host:port` of every node, separated by commas.
+    #[must_use]
     pub fn addresses(&self) -> String {
         let addresses: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         addresses.join(",")
     }
 
-    /// Where a collector finds the Cluster.
+    /// The URL by which a client finds the Cluster.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("redis+cluster://{}", self.addresses())
     }
 
-    /// The slot of `key`.
+    /// The hash slot of `key`.
     pub async fn slot(&self, key: &str) -> u16 {
         self.nodes[0].command(&["CLUSTER", "KEYSLOT", key]).await
     }
 
-    /// The node that holds `slot`, as node `witness` sees it.
+    /// The index of the node that serves `slot`, as node `witness` knows it.
     pub async fn owner(&self, slot: u16, witness: usize) -> Option<usize> {
         let nodes: String = self.nodes[witness].command(&["CLUSTER", "NODES"]).await;
         let line = nodes.lines().find(|line| line.split(' ').skip(8).any(|range| holds(range, slot)))?;
@@ -50,7 +52,7 @@ impl Cluster {
         self.nodes.iter().position(|node| node.port() == port)
     }
 
-    /// Moves `slot` with all its keys to another master, and waits until every node knows.
+    /// Moves `slot` with all its keys from one master to another, and waits until every node knows of it.
     pub async fn move_slot(&self, slot: u16, from: usize, to: usize) {
         let slot_word = slot.to_string();
         let (source, target) = (self.id(from).await, self.id(to).await);
@@ -69,7 +71,7 @@ impl Cluster {
         for node in [to, from] {
             self.nodes[node].command::<()>(&["CLUSTER", "SETSLOT", &slot_word, "NODE", &target]).await;
         }
-        eventually("every node knows where the slot is", async || {
+        eventually("every node knows the owner of the slot", async || {
             for witness in 0..self.nodes.len() {
                 if self.owner(slot, witness).await != Some(to) {
                     return false;
@@ -112,12 +114,13 @@ impl Cluster {
         for (master, replica) in self.nodes[masters..].iter().enumerate() {
             replica.command::<()>(&["CLUSTER", "REPLICATE", &self.id(master).await]).await;
         }
-        eventually("the Cluster is whole", async || {
+        eventually("the Cluster is up", async || {
             for node in &self.nodes {
                 let (info, replication): (String, String) =
                     (node.command(&["CLUSTER", "INFO"]).await, node.command(&["INFO", "replication"]).await);
-                let synchronised = replication.contains("role:master") || replication.contains("master_link_status:up");
-                if !info.contains("cluster_state:ok") || !synchronised {
+                let is_synchronised =
+                    replication.contains("role:master") || replication.contains("master_link_status:up");
+                if !info.contains("cluster_state:ok") || !is_synchronised {
                     return false;
                 }
             }
@@ -128,7 +131,7 @@ impl Cluster {
 }
 
 async fn start_node() -> RedisServer {
-    // The port of the bus would be the server's plus 10 000, which may be beyond the last one.
+    // By default the bus has the server's port plus 10000, which may be above 65535.
     let bus = free_port();
     RedisServer::start_with(&[
         "--cluster-enabled",

@@ -1,44 +1,48 @@
-//! A master, a replica and the Sentinels that watch them.
+//! A master, its replica, and the Sentinels that watch them.
 
 use std::fs;
-use std::process::{Child, Command};
 
 use redis::{Cmd, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::eventually;
-use super::redis_server::{RedisServer, free_port, program};
+use crate::conditions::eventually;
+use crate::process::Process;
+use crate::redis_server::{RedisServer, free_port, spawn_sentinel};
 
 /// The name under which Sentinels know the master.
 pub const MASTER_NAME: &str = "telemetry";
 
-/// Sentinels on free ports that watch two servers; a master that is silent for half a second is replaced.
+/// Three Sentinels on free ports, which watch two servers. They replace a master that does not answer for half a second.
+#[derive(Debug)]
 pub struct SentinelGroup {
-    /// The servers; at first the first one is the master.
+    /// The servers. The first one is the master until a failover.
     pub servers: [RedisServer; 2],
     sentinels: Vec<Sentinel>,
 }
 
-struct Sentinel {
-    process: Child,
+/// A Sentinel with a configuration of its own.
+#[derive(Debug)]
+pub(crate) struct Sentinel {
+    // Before the directory: the Sentinel must be gone when its directory is removed.
+    process: Process,
     port: u16,
     _directory: TempDir,
 }
 
 impl SentinelGroup {
-    /// Three Sentinels that know each other, the master and its replica.
+    /// Starts all of them, and waits until the Sentinels know each other, the master and its replica.
     pub async fn start() -> Self {
         Self::start_with(&[], &[]).await
     }
 
-    /// The same with more `options` for the servers and more lines for the Sentinels' configuration.
+    /// Starts all of them with more `options` for the servers and more lines for the configuration of the Sentinels.
     pub async fn start_with(options: &[&str], sentinel_lines: &[&str]) -> Self {
         let master = RedisServer::start_with(options).await;
         let replica = RedisServer::start_with(options).await;
         replica.command::<()>(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]).await;
         // A Sentinel asks a master for its replicas at once and then every ten seconds.
-        eventually("the replica is in step", async || is_in_step(&master).await).await;
-        let sentinels = (0..3).map(|_| Sentinel::start(master.port(), sentinel_lines)).collect();
+        eventually("the replica is online", async || reports(&master, "state=online").await).await;
+        let sentinels = (0..3).map(|_| Sentinel::of(master.port(), sentinel_lines)).collect();
         let group = Self { servers: [master, replica], sentinels };
         eventually("the Sentinels know each other, the master and its replica", async || {
             for sentinel in &group.sentinels {
@@ -52,18 +56,20 @@ impl SentinelGroup {
         group
     }
 
-    /// `host:port` of every Sentinel, with commas between.
+    /// `host:port` of every Sentinel, separated by commas.
+    #[must_use]
     pub fn addresses(&self) -> String {
         let addresses: Vec<_> = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
         addresses.join(",")
     }
 
-    /// Where a collector finds the master.
+    /// The URL by which a client finds the master.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("redis+sentinel://{}/{MASTER_NAME}", self.addresses())
     }
 
-    /// Which of the servers the Sentinels take for the master.
+    /// Waits until the Sentinels agree on the master, and returns its index in [`servers`](Self::servers).
     pub async fn master(&self) -> usize {
         let mut index = None;
         eventually("the Sentinels agree on the master", async || {
@@ -78,8 +84,8 @@ impl SentinelGroup {
         index.unwrap()
     }
 
-    /// Has the Sentinels promote the replica while the master is well, and waits until it is done. What the old master
-    /// takes until it is told of it is lost.
+    /// Makes the Sentinels promote the replica although the master is up, and waits until that is done. What clients write
+    /// to the old master before it becomes a replica is lost.
     pub async fn fail_over(&self) {
         let before = self.master().await;
         eventually("a Sentinel starts the failover", async || {
@@ -88,49 +94,52 @@ impl SentinelGroup {
         .await;
         self.promoted_after(before).await;
         eventually("the old master replicates the new one", async || {
-            self.servers[before].command::<String>(&["INFO", "replication"]).await.contains("master_link_status:up")
+            reports(&self.servers[before], "master_link_status:up").await
         })
         .await;
     }
 
-    /// Waits until another server than `before` is the master, and says so itself.
+    /// Waits until the server other than `before` is the master, by the word of the Sentinels and its own.
     pub async fn promoted_after(&self, before: usize) {
         let other = 1 - before;
         eventually("the Sentinels name the new master", async || self.master().await == other).await;
-        eventually("the new master takes writes", async || {
-            self.servers[other].command::<String>(&["INFO", "replication"]).await.contains("role:master")
-        })
-        .await;
+        eventually("the new master takes writes", async || reports(&self.servers[other], "role:master").await).await;
     }
 
-    /// Kills a Sentinel.
-    pub fn kill_sentinel(&mut self, index: usize) {
-        let process = &mut self.sentinels[index].process;
-        process.kill().unwrap();
-        process.wait().unwrap();
+    /// Sends SIGKILL to a Sentinel, and waits until it is gone.
+    pub async fn kill_sentinel(&mut self, index: usize) {
+        self.sentinels[index].process.kill().await;
     }
 
-    /// Stops a Sentinel where it stands; connections to it are still accepted.
+    /// Sends SIGSTOP to a Sentinel: it hangs, but the system still accepts connections for it.
     pub fn pause_sentinel(&self, index: usize) {
-        let id = self.sentinels[index].process.id().to_string();
-        assert!(Command::new("kill").args(["-STOP", &id]).status().unwrap().success());
+        self.sentinels[index].process.signal("STOP");
     }
 }
 
 impl Sentinel {
-    fn start(master: u16, lines: &[&str]) -> Self {
-        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
-        // Sentinels write what they learn into their configuration.
+    /// Starts a Sentinel on `port` with more `lines` in its configuration.
+    pub(crate) fn start(port: u16, lines: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // A Sentinel writes what it learns into its configuration.
         let configuration = directory.path().join("sentinel.conf");
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds {MASTER_NAME} 500\nsentinel failover-timeout {MASTER_NAME} 3000\n{}\n",
-            directory.path().display(),
+        fs::write(&configuration, format!("bind 127.0.0.1\ndir {}\n{lines}\n", directory.path().display())).unwrap();
+        Self { process: spawn_sentinel(&configuration), port, _directory: directory }
+    }
+
+    /// A Sentinel of a group that watches the master on port `master`.
+    fn of(master: u16, lines: &[&str]) -> Self {
+        let port = free_port();
+        let group = format!(
+            "port {port}\nsentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds {MASTER_NAME} 500\nsentinel failover-timeout {MASTER_NAME} 3000\n{}",
             lines.join("\n"),
         );
-        fs::write(&configuration, text).unwrap();
-        let process = program().arg(&configuration).arg("--sentinel").spawn().unwrap();
-        Self { process, port, _directory: directory }
+        Self::start(port, &group)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     async fn is_ready(&self, sentinels: usize) -> bool {
@@ -153,14 +162,8 @@ impl Sentinel {
     }
 }
 
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        // It may be dead already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-async fn is_in_step(master: &RedisServer) -> bool {
-    master.command::<String>(&["INFO", "replication"]).await.contains("state=online")
+/// Whether the replication status of `server` contains `status`. It is not known while the server changes its role, since a
+/// Sentinel that changes it closes all connections.
+async fn reports(server: &RedisServer, status: &str) -> bool {
+    server.try_command::<String>(&["INFO", "replication"]).await.is_ok_and(|info| info.contains(status))
 }
