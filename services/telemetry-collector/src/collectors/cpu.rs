@@ -1,8 +1,8 @@
-//! The processors of the host: usage, load, frequencies and temperature.
+//! CPU metrics: usage, load averages, frequencies and temperatures.
 //!
-//! Usage and its states come from one read of `/proc/stat`, load from one of `/proc/loadavg`, both files kept open.
-//! Frequencies, temperatures and the identity of the processors come in at a slower pace, from another thread. A host
-//! without `/proc/stat` is asked through [`SystemInfo`] instead, and has no states.
+//! Usage and states come from `/proc/stat`, load averages from `/proc/loadavg`. Both files stay open and take one read per
+//! sample. Frequencies, temperatures, vendor and model are read less often, on another thread. On a host without
+//! `/proc/stat`, usage and load averages come from [`SystemInfo`], and states are not available.
 
 mod frequency;
 mod load;
@@ -32,7 +32,7 @@ use crate::models::{
     CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, LoadAverages, TelemetryMetrics, UnavailableReason,
 };
 
-/// How often frequencies and temperatures are read, unless the constructor is told otherwise.
+/// Default interval between slow readings (frequencies, temperatures, vendor and model).
 pub const DEFAULT_SLOW_CADENCE: Duration = Duration::from_secs(10);
 
 const STAT: &str = "proc/stat";
@@ -41,29 +41,30 @@ const LOAD_AVERAGES: &str = "load averages";
 
 /// Collects [`CpuMetrics`] of one host.
 ///
-/// A sample costs two system calls and waits for nothing. What is slow is [`Pending`](UnavailableReason::Pending)
-/// until its first reading is done; [`refresh_slow_readings`](CpuCollector::refresh_slow_readings) waits for one. A
-/// sample starts the readings that are due and a later one takes them over, so a value of theirs is as old as the
-/// cadence and one interval between samples at most.
+/// A sample takes two system calls and never waits. Slow readings (frequencies, temperatures, vendor and model) are
+/// [`Pending`](UnavailableReason::Pending) until the first ones are complete;
+/// [`refresh_slow_readings`](CpuCollector::refresh_slow_readings) waits for them. A sample starts slow readings when they
+/// are due, and a later sample reports them. They are therefore at most one slow cadence plus one sampling interval old.
 ///
-/// Its futures need a tokio runtime: slow readings run on the runtime's blocking threads. One that hangs in the kernel
-/// holds up no sample, but does hold up the end of a runtime that is simply dropped.
+/// Its futures need a tokio runtime: slow readings run on the runtime's blocking threads. A reading that hangs in the
+/// kernel does not delay samples, but dropping the runtime waits for it.
 pub struct HostCpuCollector {
     source: Source,
     slow: SlowPace,
 }
 
-/// Where usage and load come from.
+/// Source of usage and load averages.
 enum Source {
     Proc { times: Box<ProcTimes>, load: KeptFile },
     System(Arc<dyn SystemInfo>),
 }
 
 impl HostCpuCollector {
-    /// Reads the files below `root` and asks `system` for what it knows better, both not before the first call.
+    /// Reads the files below `root`, and `system` for values that files do not have. Nothing is read before the first
+    /// call.
     ///
-    /// Frequencies, temperatures and processor identity are read every `slow_cadence`, and whenever a processor came
-    /// or went.
+    /// Slow readings (frequencies, temperatures, vendor and model) are taken every `slow_cadence`, and after CPU
+    /// hot-plug.
     #[must_use]
     pub fn new(root: HostRoot, system: Arc<dyn SystemInfo>, slow_cadence: Duration) -> Self {
         let source = if root.has(STAT) {
@@ -74,7 +75,8 @@ impl HostCpuCollector {
         Self { source, slow: SlowPace::new(root, system, slow_cadence) }
     }
 
-    /// Takes a sample. No await in here: a caller that gives up half-way would lose the times it did not get to see.
+    /// Takes a sample. It must not await: if the caller dropped the future half-way, the CPU times read so far would be
+    /// lost.
     fn sample(&mut self) -> TelemetryResult<CpuMetrics> {
         match &mut self.source {
             Source::Proc { times, load } => {
@@ -87,7 +89,7 @@ impl HostCpuCollector {
                     self.slow.expire();
                 }
                 let cores = change.cores().map(|(core, shares)| (core, shares.into()));
-                Ok(compose(change.whole().into(), cores, load, self.slow.latest()))
+                Ok(compose(change.total_shares().into(), cores, load, self.slow.latest()))
             }
             Source::System(system) => {
                 let load = system.load_averages().ok_or(UnavailableReason::NotSupported);
@@ -130,16 +132,16 @@ impl CpuCollector for HostCpuCollector {
     }
 }
 
-/// Reads `/proc/stat`, and remembers what it said.
+/// Reads `/proc/stat` and keeps the previous reading.
 struct ProcTimes {
     file: KeptFile,
-    /// The last good reading: the base of the next one, however many fail in between.
+    /// The last successful reading: the base of the next one, even if readings fail in between.
     latest: Option<CpuTimes>,
-    /// Room for the next reading, and then for the base it is compared with.
+    /// Holds the next reading while it is parsed, then the base that it is compared with. Reused to avoid allocation.
     spare: CpuTimes,
 }
 
-/// Two readings, one after the other; at first there is only one.
+/// A reading and the one before it, which the first reading lacks.
 struct Change<'a> {
     base: Option<&'a CpuTimes>,
     now: &'a CpuTimes,
@@ -152,7 +154,7 @@ impl ProcTimes {
 
     fn read(&mut self) -> TelemetryResult<Change<'_>> {
         let Self { file, latest, spare } = self;
-        file.collect("processor times", |text| spare.parse(text))?;
+        file.collect("CPU times", |text| spare.parse(text))?;
         let now = mem::take(spare);
         Ok(match latest {
             None => Change { base: None, now: latest.insert(now) },
@@ -165,22 +167,22 @@ impl ProcTimes {
 }
 
 impl<'a> Change<'a> {
-    fn whole(&self) -> Reading<Shares> {
+    fn total_shares(&self) -> Reading<Shares> {
         let base = self.base.ok_or(UnavailableReason::FirstSample)?;
-        self.now.whole.shares_since(&base.whole)
+        self.now.total.shares_since(&base.total)
     }
 
     fn cores(&self) -> impl Iterator<Item = (u32, Reading<Shares>)> + use<'a> {
         self.now.core_shares(self.base.map_or(&[], |base| &base.cores))
     }
 
-    /// Whether a processor came or went.
+    /// Whether the set of online CPUs changed.
     fn has_other_cores(&self) -> bool {
         self.base.is_some_and(|base| !base.has_cores_of(self.now))
     }
 }
 
-/// How busy processors were, and with what.
+/// Usage of one CPU or of all, and the states that it consists of.
 struct Usage {
     percent: Reading<f64>,
     states: Reading<CpuStates>,
@@ -201,16 +203,16 @@ impl From<Reading<f64>> for Usage {
     }
 }
 
-/// Puts a sample together; what is absent is listed with its reason.
+/// Builds a sample. Lists absent values with their reasons.
 fn compose(
-    whole: Usage,
+    total: Usage,
     cores: impl Iterator<Item = (u32, Usage)>,
     load: Reading<LoadAverages>,
     slow: Reading<&SlowReadings>,
 ) -> CpuMetrics {
     let mut unavailable = Unavailable::default();
-    let usage_percent = unavailable.value("usage_percent", whole.percent);
-    let states = unavailable.value("states", whole.states);
+    let usage_percent = unavailable.value("usage_percent", total.percent);
+    let states = unavailable.value("states", total.states);
     let physical_count = slow.and_then(|slow| slow.processor.physical_count.ok_or(UnavailableReason::NotSupported));
     let physical_count = unavailable.value("physical_count", physical_count);
     let cores = compose_cores(cores, slow, &mut unavailable);
@@ -257,7 +259,7 @@ fn compose_cores(
     cores
 }
 
-/// The frequencies; when all are absent for one reason, they are listed as one.
+/// Builds the frequencies. If all are absent for the same reason, lists them as one field.
 fn compose_frequencies(slow: Reading<&SlowReadings>, unavailable: &mut Unavailable) -> Option<CpuFrequencies> {
     let of = |pick: fn(&Frequencies) -> Reading<f64>| slow.and_then(|slow| pick(&slow.frequencies));
     let [current, min, max] = [of(|all| all.current), of(|all| all.min), of(|all| all.max)];

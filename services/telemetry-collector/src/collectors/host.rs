@@ -1,36 +1,37 @@
-//! Who a host is: what every message says of where it comes from.
+//! Identity of the host, which every sample carries.
 
 use super::virtualization::{container, hypervisor};
 use super::{HostRoot, SystemInfo};
 
-/// Name of a host that does not say its own; the schema wants one.
+/// Name of a host that has none: the schema requires a name.
 const UNKNOWN: &str = "unknown";
 
-/// What a host calls itself and what it runs. It is read once: none of it changes while a process lives, but for the
-/// name, which a host seldom changes.
+/// Name, identity and operating system of a host.
+///
+/// It is read once, at startup: only the hostname can change while a process runs, and it rarely does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostIdentity {
-    /// Name of the host (`/proc/sys/kernel/hostname`); "unknown" where it has none.
+    /// Hostname (`/proc/sys/kernel/hostname`); "unknown" if the host has none.
     pub hostname: String,
-    /// Stable identity of the installation (`/etc/machine-id`); empty where the host has none.
+    /// ID of the installation, stable across reboots (`/etc/machine-id`); empty if the host has none.
     pub host_id: String,
-    /// Identity of this boot (`/proc/sys/kernel/random/boot_id`); empty where the host has none.
+    /// ID of this boot (`/proc/sys/kernel/random/boot_id`); empty if the host has none.
     pub boot_id: String,
-    /// Operating system as its maker writes it (`PRETTY_NAME` of `os-release`); empty where unknown.
+    /// Name and version of the operating system (`PRETTY_NAME` in `/etc/os-release`); empty if unknown.
     pub os: String,
-    /// Kernel release (`/proc/sys/kernel/osrelease`); empty where unknown.
+    /// Kernel release (`/proc/sys/kernel/osrelease`); empty if unknown.
     pub kernel: String,
-    /// Machine architecture ("x86_64", "aarch64").
+    /// CPU architecture ("x86_64", "aarch64"), from sysinfo.
     pub arch: String,
-    /// The container the host is, or else the hypervisor it runs on, in the names of systemd-detect-virt ("docker",
-    /// "kvm"); `None` on bare metal and where nothing is known.
+    /// Container runtime, or else hypervisor, named as by `systemd-detect-virt` ("docker", "kvm"). `None` on bare metal
+    /// or if nothing was detected.
     pub virtualization: Option<String>,
 }
 
 impl HostIdentity {
-    /// Reads what the files below `root` say, and asks `system` for what they do not.
+    /// Reads the files below `root` and asks `system` for values that they lack.
     ///
-    /// It never fails: what is missing is empty. It blocks, if only for moments.
+    /// It never fails: missing values are empty. It does blocking file I/O, for a short time.
     #[must_use]
     pub fn read(root: &HostRoot, system: &dyn SystemInfo) -> Self {
         let text = |file: &str| root.text(file).ok().filter(|text| !text.is_empty());
@@ -38,7 +39,7 @@ impl HostIdentity {
         let hostname = text("proc/sys/kernel/hostname").or(system.hostname).filter(|name| !name.is_empty());
         Self {
             hostname: hostname.unwrap_or_else(|| UNKNOWN.to_owned()),
-            // What an image has in place of an identity it is yet to be given.
+            // Placeholder in an image that has not been booted yet; see machine-id(5).
             host_id: text("etc/machine-id").filter(|id| id != "uninitialized").unwrap_or_default(),
             boot_id: text("proc/sys/kernel/random/boot_id").unwrap_or_default(),
             os: pretty_name(root).or(system.name).unwrap_or_default(),
@@ -49,7 +50,7 @@ impl HostIdentity {
     }
 }
 
-/// `PRETTY_NAME` of os-release, which is in `/usr/lib` where `/etc` is not written to.
+/// `PRETTY_NAME` from `/etc/os-release`, or from `/usr/lib/os-release` if that does not exist.
 fn pretty_name(root: &HostRoot) -> Option<String> {
     let os_release = root.text("etc/os-release").or_else(|_| root.text("usr/lib/os-release")).ok()?;
     let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
@@ -61,11 +62,11 @@ fn pretty_name(root: &HostRoot) -> Option<String> {
 mod tests {
     use super::*;
     use crate::collectors::system::MockSystemInfo;
-    use crate::collectors::testing::{LivingHost, recorded, sysinfo};
+    use crate::collectors::testing::{WritableHost, recorded, sysinfo};
     use crate::collectors::{OperatingSystem, Sysinfo};
 
     #[test]
-    fn a_host_says_who_it_is() {
+    fn reads_the_identity_of_a_recorded_host() {
         let identity = HostIdentity::read(&recorded("vm-without-cpufreq"), &sysinfo());
         let expected = HostIdentity {
             hostname: "recorded-vm".into(),
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_files_do_not_say_the_system_is_asked() {
+    fn asks_the_system_for_values_that_files_lack() {
         let mut system = MockSystemInfo::new();
         system.expect_operating_system().return_once(|| OperatingSystem {
             hostname: Some("desk".into()),
@@ -97,15 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_a_name_is_unknown() {
+    fn a_host_without_a_name_is_called_unknown() {
         let mut system = MockSystemInfo::new();
         system.expect_operating_system().return_once(OperatingSystem::default);
         assert_eq!(HostIdentity::read(&HostRoot::new("/nonexistent"), &system).hostname, "unknown");
     }
 
     #[test]
-    fn an_image_that_was_never_started_has_no_identity_yet() {
-        let host = LivingHost::from_recorded("vm-without-cpufreq");
+    fn ignores_the_machine_id_of_an_image_that_was_never_booted() {
+        let host = WritableHost::from_recorded("vm-without-cpufreq");
         host.write("etc/machine-id", "uninitialized\n");
         assert_eq!(HostIdentity::read(&host.root(), &sysinfo()).host_id, "");
     }

@@ -1,4 +1,4 @@
-//! Where the host's own files are read: `/` in production, a recorded tree in tests.
+//! Access to the host's files: below `/` in production, below a recorded tree in tests.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -10,17 +10,17 @@ use thiserror::Error;
 
 use crate::errors::{Cause, TelemetryError, TelemetryResult};
 
-/// Room for a first reading; a host of some forty processors fits.
+/// Initial buffer size. It holds the `/proc/stat` of a host with about 40 CPUs.
 const INITIAL_BUFFER_BYTES: usize = 8 * 1024;
 
-/// The directory under which a host shows its `/proc`, `/sys` and `/etc`.
+/// The directory that contains the host's `/proc`, `/sys` and `/etc`.
 ///
-/// The paths its methods take are relative to it, without a leading slash.
+/// Its methods take relative paths, without a leading slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRoot(PathBuf);
 
 impl HostRoot {
-    /// The host whose files lie below `directory`.
+    /// The host whose files are below `directory`.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self(directory.into())
     }
@@ -33,13 +33,13 @@ impl HostRoot {
         self.path(relative).exists()
     }
 
-    /// The text of a file without the white space around it.
+    /// The content of a text file, trimmed.
     pub(super) fn text(&self, relative: impl AsRef<Path>) -> io::Result<String> {
         let text = fs::read_to_string(self.path(relative))?;
         Ok(text.trim().to_owned())
     }
 
-    /// The one number that a file of sysfs holds.
+    /// The number that a sysfs file contains.
     pub(super) fn number<N: FromStr>(&self, relative: impl AsRef<Path>) -> io::Result<N> {
         let text = self.text(relative)?;
         text.parse().map_err(|_| io::Error::new(ErrorKind::InvalidData, format!("{text:?} is not a number")))
@@ -53,9 +53,9 @@ impl Default for HostRoot {
     }
 }
 
-/// A file that is read again and again from its start, at one system call a reading.
+/// A file that stays open and is read repeatedly from its start, with one system call per reading.
 ///
-/// It is for files that the kernel makes up anew for every reading at offset 0, such as `/proc/stat`.
+/// It is meant for files whose content the kernel generates on each read at offset 0, such as `/proc/stat`.
 #[derive(Debug)]
 pub(super) struct KeptFile {
     path: PathBuf,
@@ -64,12 +64,12 @@ pub(super) struct KeptFile {
 }
 
 impl KeptFile {
-    /// Opens nothing yet: a file that cannot be opened is an error of the reading, and can be there at the next.
+    /// Does not open the file yet. Opening it is part of a reading, so a file that is missing now may be read later.
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, file: None, buffer: vec![0; INITIAL_BUFFER_BYTES] }
     }
 
-    /// Reads the file and hands its bytes to `parse`; what goes wrong in either is an error of collecting `metric`.
+    /// Reads the file and passes its bytes to `parse`. Reports a failure of either as a collection error of `metric`.
     pub(super) fn collect<T, E: Into<Cause>>(
         &mut self,
         metric: &str,
@@ -79,7 +79,7 @@ impl KeptFile {
         outcome.map_err(|source| TelemetryError::collection(metric, Unreadable { path: self.path.clone(), source }))
     }
 
-    /// What the file holds now.
+    /// The current content of the file.
     fn read(&mut self) -> io::Result<&[u8]> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -88,7 +88,8 @@ impl KeptFile {
         loop {
             match file.read_at(&mut self.buffer, 0) {
                 Ok(length) if length < self.buffer.len() => return Ok(&self.buffer[..length]),
-                // A full buffer may have cut the file off, so it is read anew, never pieced together from two moments.
+                // A full buffer may have truncated the file. Read it again as a whole: joining two reads would mix two
+                // points in time.
                 Ok(_) => self.buffer.resize(self.buffer.len() * 2, 0),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -100,7 +101,7 @@ impl KeptFile {
     }
 }
 
-/// A file could not be read, or not be understood.
+/// A file that could not be read or parsed.
 #[derive(Debug, Error)]
 #[error("cannot read {}", path.display())]
 struct Unreadable {
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kept_file_shows_what_it_holds_at_each_reading() {
+    fn a_kept_file_returns_the_current_content_at_each_reading() {
         let directory = tempfile::tempdir().unwrap();
         let root = HostRoot::new(directory.path());
         let mut kept = KeptFile::new(root.path("file"));
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_refused_by_its_text() {
+    fn rejects_text_that_is_not_a_number() {
         let directory = tempfile::tempdir().unwrap();
         let root = HostRoot::new(directory.path());
         fs::write(root.path("khz"), "<unknown>\n").unwrap();

@@ -1,7 +1,8 @@
-//! What knows the host. One file a metrics group; nothing in here hears of Redis, gRPC or the settings of others.
+//! Collectors: they read metrics from the host, one module per metrics group.
 //!
-//! What we read ourselves is read below a [`HostRoot`]; what sysinfo reads for us comes through [`SystemInfo`]. Both go
-//! into a collector's constructor, so that tests bring recorded hosts and sensors of their own.
+//! Collectors do not depend on Redis, gRPC or the service's configuration. They read files below a [`HostRoot`] and get
+//! everything else from the `sysinfo` crate through [`SystemInfo`]. Both are constructor arguments, so that tests can
+//! supply recorded hosts and fake sensors.
 
 mod cpu;
 mod host;
@@ -22,10 +23,10 @@ pub use traits::{CpuCollector, TelemetryCollector};
 
 use crate::models::UnavailableReason;
 
-/// A value of the host, or the reason why there is none.
+/// A value read from the host, or the reason why it is absent.
 pub type Reading<T> = Result<T, UnavailableReason>;
 
-/// The processors of the host this process runs on, with slow readings at [`DEFAULT_SLOW_CADENCE`].
+/// A CPU collector for the host that this process runs on. It takes slow readings at [`DEFAULT_SLOW_CADENCE`].
 #[must_use]
 pub fn cpu() -> HostCpuCollector {
     HostCpuCollector::new(HostRoot::default(), Arc::new(Sysinfo::new()), DEFAULT_SLOW_CADENCE)

@@ -1,8 +1,8 @@
-//! What the collectors ask of the `sysinfo` crate, behind a seam that tests fake.
+//! Access to the `sysinfo` crate, behind a trait that tests can fake.
 //!
-//! sysinfo reads the running host alone, wherever [`HostRoot`](super::HostRoot) points. It is asked for what it knows
-//! on every operating system: who made the processor, the sensors, the names of the system. Times, load and frequency
-//! come from it only where there is no `/proc/stat`.
+//! sysinfo always reads the running host, regardless of [`HostRoot`](super::HostRoot). On every operating system it
+//! provides the CPU's vendor and model, the sensors and the names of the system. Usage, load averages and frequencies
+//! come from it only on hosts without `/proc/stat`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,39 +12,39 @@ use sysinfo::{Component, Components, CpuRefreshKind, MINIMUM_CPU_UPDATE_INTERVAL
 use super::Reading;
 use crate::models::{LoadAverages, UnavailableReason};
 
-/// What sysinfo knows of the running host.
+/// Information about the running host.
 ///
-/// A call may block for as long as the kernel takes; only [`usage`](Self::usage) and
-/// [`load_averages`](Self::load_averages) are quick.
+/// Calls may block for as long as the kernel takes to answer. Only [`usage`](Self::usage) and
+/// [`load_averages`](Self::load_averages) return quickly.
 #[cfg_attr(test, mockall::automock)]
 pub trait SystemInfo: Send + Sync {
-    /// Who made the processors, and how many physical cores they have.
+    /// Vendor and model of the CPU, and the number of physical cores.
     fn processor(&self) -> ProcessorIdentity;
 
-    /// The temperature sensors of the host for which `wanted` says yes to the label.
+    /// The temperature sensors whose label `wanted` accepts.
     fn sensors(&self, wanted: fn(&str) -> bool) -> Vec<Sensor>;
 
     /// The names of the operating system.
     fn operating_system(&self) -> OperatingSystem;
 
-    /// Share of the time in which the processors were busy since the previous call.
+    /// Share of time that the CPUs were busy since the previous call.
     fn usage(&self) -> SystemUsage;
 
-    /// Run-queue averages; `None` where the operating system has none.
+    /// Load averages; `None` if the operating system has none.
     fn load_averages(&self) -> Option<LoadAverages>;
 
-    /// Clock frequency of each processor in MHz; `None` where it is not shown.
+    /// Clock frequency of each logical CPU in MHz; `None` if it is not known.
     fn frequencies(&self) -> Vec<Option<f64>>;
 }
 
-/// Who made the processors of a host.
+/// Vendor, model and physical cores of a host's CPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessorIdentity {
-    /// Maker as the processor names itself ("GenuineIntel"); empty where unknown.
+    /// Vendor ID ("GenuineIntel"); empty if unknown.
     pub vendor: String,
-    /// Model name ("AMD EPYC 7B13"); empty where unknown.
+    /// Model name ("AMD EPYC 7B13"); empty if unknown.
     pub model: String,
-    /// Physical cores.
+    /// Number of physical cores; `None` if unknown.
     pub physical_count: Option<u32>,
 }
 
@@ -53,41 +53,41 @@ pub struct ProcessorIdentity {
 pub struct Sensor {
     /// Driver and channel ("coretemp Core 3", "k10temp Tctl").
     pub label: String,
-    /// Its temperature in degrees Celsius, as it came: it may be absurd or not a number.
+    /// Temperature in degrees Celsius, unchecked: it may be implausible or NaN. `None` if the sensor could not be read.
     pub celsius: Option<f64>,
 }
 
-/// The names of an operating system, each where it is known.
+/// Names of the operating system; `None` if unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OperatingSystem {
-    /// Name of the host.
+    /// Hostname.
     pub hostname: Option<String>,
-    /// The system as its maker writes it, with version.
+    /// Name and version of the operating system ("macOS 15.1 Sequoia").
     pub name: Option<String>,
     /// Kernel release.
     pub kernel: Option<String>,
-    /// Machine architecture ("x86_64").
+    /// CPU architecture ("x86_64").
     pub arch: String,
 }
 
-/// How busy the processors were, in percent.
+/// CPU usage, in percent from 0 to 100.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SystemUsage {
-    /// Over all of them.
+    /// Over all CPUs.
     pub percent: Reading<f64>,
-    /// One each, in the order of the operating system.
+    /// Of each logical CPU, in the order of the operating system.
     pub cores: Vec<Reading<f64>>,
 }
 
-/// The running host by way of sysinfo.
+/// [`SystemInfo`] by means of the `sysinfo` crate.
 #[derive(Default)]
 pub struct Sysinfo {
     usage: Mutex<UsageMeter>,
     components: Mutex<Option<Components>>,
 }
 
-/// sysinfo's counters of usage. They are asked for nothing but usage: a frequency read from the same `System` would
-/// move the time gate below, and freeze them.
+/// sysinfo's usage counters. Their `System` is used for usage only: reading a frequency from it would reset the minimum
+/// interval that [`UsageMeter::read`] observes, and freeze the counters.
 #[derive(Default)]
 struct UsageMeter {
     system: Option<System>,
@@ -95,7 +95,7 @@ struct UsageMeter {
 }
 
 impl Sysinfo {
-    /// Reads nothing yet.
+    /// Creates it without reading anything.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -118,13 +118,13 @@ impl SystemInfo for Sysinfo {
 
     fn sensors(&self, wanted: fn(&str) -> bool) -> Vec<Sensor> {
         let mut kept = lock(&self.components);
-        // Only the sensors that are wanted are read again: a disk's could wake the disk. `Components::refresh` would
-        // read all, and keep the old temperature of one that cannot be read any more.
-        let mut sensors = kept.as_mut().map(|components| read_again(components, wanted)).unwrap_or_default();
+        // Refresh only the wanted sensors: reading a disk's sensor could wake the disk. `Components::refresh` would read
+        // all of them, and keep the old temperature of a sensor that can no longer be read.
+        let mut sensors = kept.as_mut().map(|components| refreshed(components, wanted)).unwrap_or_default();
         if sensors.iter().all(|sensor| sensor.celsius.is_none()) {
-            // None known yet, or those known are gone: their driver may have been loaded anew under another number.
+            // No sensors are known yet, or the known ones are gone: a reloaded driver may have another number.
             *kept = Components::new_with_refreshed_list().ok();
-            sensors = kept.as_mut().map(|components| read_again(components, wanted)).unwrap_or_default();
+            sensors = kept.as_mut().map(|components| refreshed(components, wanted)).unwrap_or_default();
         }
         sensors
     }
@@ -159,7 +159,7 @@ impl UsageMeter {
         let since_previous = self.read_at.map(|read_at| read_at.elapsed());
         let absent = match since_previous {
             None => Some(UnavailableReason::FirstSample),
-            // sysinfo would give the shares of the call before, and no sign of it.
+            // sysinfo would silently return the shares of the previous call.
             Some(elapsed) if elapsed < MINIMUM_CPU_UPDATE_INTERVAL => Some(UnavailableReason::NoProgress),
             Some(_) => None,
         };
@@ -185,7 +185,7 @@ impl UsageMeter {
     }
 }
 
-fn read_again(components: &mut [Component], wanted: fn(&str) -> bool) -> Vec<Sensor> {
+fn refreshed(components: &mut [Component], wanted: fn(&str) -> bool) -> Vec<Sensor> {
     let wanted = components.iter_mut().filter(|component| wanted(component.label()));
     wanted
         .map(|component| {
@@ -202,7 +202,7 @@ fn system_with(refresh: CpuRefreshKind) -> Option<System> {
     Some(system)
 }
 
-/// What a panic left behind is still good here: every reading replaces all of it.
+/// Ignores poisoning: every reading replaces the whole state, so a panic leaves nothing invalid behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -223,7 +223,7 @@ mod tests {
 
         assert_eq!(system.usage().percent, Err(UnavailableReason::NoProgress));
 
-        // The gate is a span of time inside sysinfo; there is nothing else to wait for.
+        // sysinfo enforces a minimum interval; there is no condition to wait for.
         thread::sleep(MINIMUM_CPU_UPDATE_INTERVAL);
         system.frequencies();
         let usage = system.usage();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_running_host_says_what_it_is() {
+    fn reads_the_running_host() {
         let system = Sysinfo::new();
         assert!(!system.operating_system().arch.is_empty());
         assert_eq!(system.frequencies().len(), system.usage().cores.len());

@@ -1,4 +1,4 @@
-//! What the tests of the collectors share: recorded hosts, and a sysinfo that says what it is told.
+//! Test support for the collectors: recorded hosts and a fake sysinfo.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,10 +17,10 @@ pub(super) fn recorded(name: &str) -> HostRoot {
     HostRoot::new(directory)
 }
 
-/// A copy of a recorded host that goes on living: a test writes its next readings.
-pub(super) struct LivingHost(TempDir);
+/// A host whose files a test can write, so that the next reading differs.
+pub(super) struct WritableHost(TempDir);
 
-impl LivingHost {
+impl WritableHost {
     pub(super) fn from_recorded(name: &str) -> Self {
         let host = Self::without_files();
         copy(&recorded(name).path(""), host.0.path());
@@ -46,7 +46,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        // Not `file_type`: a Bazel runfile is a link to the file.
+        // Not `file_type`: a Bazel runfile is a symlink.
         if entry.path().is_dir() {
             fs::create_dir_all(&target).unwrap();
             copy(&entry.path(), &target);
@@ -56,19 +56,19 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A sysinfo that knows a processor and no sensors.
+/// A sysinfo with one CPU and no sensors.
 pub(super) fn sysinfo() -> MockSystemInfo {
     sysinfo_with_sensors(&[])
 }
 
-/// A sysinfo that knows a processor and these sensors, by label and degrees Celsius.
+/// A sysinfo with one CPU and these sensors, given as label and degrees Celsius.
 pub(super) fn sysinfo_with_sensors(sensors: &[(&str, f64)]) -> MockSystemInfo {
     let sensors: Vec<_> =
         sensors.iter().map(|(label, celsius)| Sensor { label: (*label).to_owned(), celsius: Some(*celsius) }).collect();
     let mut system = MockSystemInfo::new();
     system.expect_processor().returning(|| ProcessorIdentity {
         vendor: "GenuineIntel".into(),
-        model: "A recorded processor".into(),
+        model: "A recorded CPU".into(),
         physical_count: Some(1),
     });
     system

@@ -1,45 +1,46 @@
-//! What the sampler asks of a metrics group.
+//! The interface between the sampler and the collectors.
 
 use async_trait::async_trait;
 
 use crate::errors::TelemetryResult;
 use crate::models::{CpuMetrics, LoadAverages, TelemetryMetrics};
 
-/// One group of metrics of the host.
+/// Collects one metrics group of the host.
 ///
-/// A collector keeps what it needs between two samples (open files, the counters of the last reading) and is asked by
-/// one sampler alone, hence `&mut self`.
+/// A collector keeps state between samples (open files, the counters of the previous reading). It is used by a single
+/// sampler, hence `&mut self`.
 #[async_trait]
 pub trait TelemetryCollector: Send {
-    /// Name of the group as the schema has it ("cpu").
+    /// Name of the group, as in the schema ("cpu").
     fn name(&self) -> &'static str;
 
-    /// Reads the host now. Rates and shares are over the time since the previous call.
+    /// Reads the host now. Rates and shares cover the time since the previous call.
     ///
-    /// A value that the host does not have is absent from the result, with its reason; it is not an error. The call
-    /// must return quickly: what is slow to read has a pace of its own, off the caller's thread.
+    /// A value that the host cannot provide is absent from the result and listed with its reason; it is not an error.
+    /// The call must return quickly: slow readings are taken on their own schedule, off the caller's thread.
     ///
     /// # Errors
-    /// [`Collection`](crate::errors::TelemetryError::Collection) when the group as a whole cannot be read. The next
-    /// call may succeed; no counter is lost in between.
+    /// Returns [`Collection`](crate::errors::TelemetryError::Collection) if the group as a whole cannot be read. The
+    /// next call may succeed and then covers the time since the last successful one.
     async fn collect(&mut self) -> TelemetryResult<TelemetryMetrics>;
 }
 
-/// The processors of the host.
+/// Collects the CPU metrics of the host.
 #[async_trait]
 pub trait CpuCollector: TelemetryCollector {
-    /// The whole group, as [`collect`](TelemetryCollector::collect) gives it, under its own type.
+    /// The same as [`collect`](TelemetryCollector::collect), returned as [`CpuMetrics`].
     ///
     /// # Errors
-    /// As [`collect`](TelemetryCollector::collect).
+    /// The same as [`collect`](TelemetryCollector::collect).
     async fn collect_cpu(&mut self) -> TelemetryResult<CpuMetrics>;
 
-    /// The run-queue averages alone.
+    /// Reads the load averages only.
     ///
     /// # Errors
-    /// [`Collection`](crate::errors::TelemetryError::Collection) when the host has none or they make no sense.
+    /// Returns [`Collection`](crate::errors::TelemetryError::Collection) if the host has no load averages or they are
+    /// not valid.
     async fn load_averages(&mut self) -> TelemetryResult<LoadAverages>;
 
-    /// Reads what is slow (frequencies, temperatures) now and waits for it, so that the next sample carries it.
+    /// Takes the slow readings (frequencies, temperatures) now and waits for them, so that the next sample includes them.
     async fn refresh_slow_readings(&mut self);
 }

@@ -1,8 +1,8 @@
-//! What a host runs on or in, in the names that systemd-detect-virt uses.
+//! Detects the container runtime and the hypervisor. Names are those of `systemd-detect-virt`.
 
 use super::HostRoot;
 
-/// Starts of what firmware says of maker and product, and the hypervisor that says so.
+/// Prefixes of the firmware's vendor or product name, and the hypervisor that they stand for.
 const FIRMWARE: [(&str, &str); 14] = [
     ("KVM", "kvm"),
     ("OpenStack", "kvm"),
@@ -20,7 +20,7 @@ const FIRMWARE: [(&str, &str); 14] = [
     ("Apple Virtualization", "apple"),
 ];
 
-/// The container the host's files are seen from ("docker", "podman", "lxc"), `None` outside of any.
+/// The container runtime that the process runs in ("docker", "podman", "lxc"); `None` outside a container.
 pub(super) fn container(root: &HostRoot) -> Option<String> {
     if root.has("run/.containerenv") {
         return Some("podman".to_owned());
@@ -28,36 +28,36 @@ pub(super) fn container(root: &HostRoot) -> Option<String> {
     if root.has(".dockerenv") {
         return Some("docker".to_owned());
     }
-    let by_manager = root.text("run/systemd/container").ok();
-    // Other containers tell their first process alone; reading that takes its owner's rights.
-    let by_environment = || {
+    let from_runtime = root.text("run/systemd/container").ok();
+    // Other runtimes set a variable for their first process only. Reading it needs the permissions of its owner.
+    let from_environment = || {
         let environment = root.text("proc/1/environ").ok()?;
         environment.split('\0').find_map(|variable| variable.strip_prefix("container=")).map(str::to_owned)
     };
-    by_manager.or_else(by_environment).filter(|name| !name.is_empty())
+    from_runtime.or_else(from_environment).filter(|name| !name.is_empty())
 }
 
-/// The hypervisor below the host ("kvm", "amazon", "vm-other" for one that does not say), `None` on bare metal.
+/// The hypervisor that the host runs on ("kvm", "amazon", "vm-other" if it is not known); `None` on bare metal.
 pub(super) fn hypervisor(root: &HostRoot) -> Option<String> {
-    by_firmware(root).map(str::to_owned).or_else(|| root.text("sys/hypervisor/type").ok()).or_else(|| {
+    from_firmware(root).map(str::to_owned).or_else(|| root.text("sys/hypervisor/type").ok()).or_else(|| {
         let cpuinfo = root.text("proc/cpuinfo").ok()?;
         let flags = cpuinfo.lines().find(|line| line.starts_with("flags"))?;
         flags.split_ascii_whitespace().any(|flag| flag == "hypervisor").then(|| "vm-other".to_owned())
     })
 }
 
-fn by_firmware(root: &HostRoot) -> Option<&'static str> {
+fn from_firmware(root: &HostRoot) -> Option<&'static str> {
     let dmi = |file: &str| root.text(format!("sys/class/dmi/id/{file}")).unwrap_or_default();
     let (product, vendor) = (dmi("product_name"), dmi("sys_vendor"));
-    // These two also make machines that are not virtual.
+    // These two vendors also make physical machines.
     if vendor == "Microsoft Corporation" && product == "Virtual Machine" {
         return Some("microsoft");
     }
     if vendor == "Amazon EC2" && product.ends_with(".metal") {
         return None;
     }
-    let says = |start: &str| product.starts_with(start) || vendor.starts_with(start);
-    FIRMWARE.iter().find(|(start, _)| says(start)).map(|(_, name)| *name)
+    let has_prefix = |start: &str| product.starts_with(start) || vendor.starts_with(start);
+    FIRMWARE.iter().find(|(start, _)| has_prefix(start)).map(|(_, name)| *name)
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hypervisor_is_known_by_its_firmware() {
+    fn detects_a_hypervisor_by_its_firmware() {
         for (vendor, product, expected) in [
             ("QEMU", "Standard PC (Q35 + ICH9, 2009)", Some("qemu")),
             ("Red Hat", "KVM", Some("kvm")),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hypervisor_without_firmware_shows_in_the_kernel() {
+    fn detects_a_hypervisor_by_the_kernel_when_firmware_is_silent() {
         let (_directory, xen) = host(&[("sys/hypervisor/type", "xen\n")]);
         assert_eq!(hypervisor(&xen).as_deref(), Some("xen"));
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_known_by_what_its_manager_leaves() {
+    fn detects_a_container_by_the_files_of_its_runtime() {
         for (file, text, expected) in [
             ("run/.containerenv", "", Some("podman")),
             (".dockerenv", "", Some("docker")),

@@ -1,19 +1,19 @@
-//! A reading for each processor.
+//! One reading per logical CPU.
 
 use crate::collectors::Reading;
 use crate::models::UnavailableReason;
 
-/// A reading for each processor, under the number the kernel gave it.
+/// One reading per logical CPU, by the number that the kernel assigned to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PerCore<T>(Vec<(u32, Reading<T>)>);
 
 impl<T: Copy> PerCore<T> {
-    /// The readings in ascending order of their processors.
+    /// Takes readings in ascending order of CPU number.
     pub(super) fn from_readings(readings: impl Iterator<Item = (u32, Reading<T>)>) -> Self {
         Self(readings.collect())
     }
 
-    /// The reading of one processor; pending for one that came online after the others were read.
+    /// The reading of one CPU; pending for a CPU that came online after the readings were taken.
     pub(super) fn get(&self, core: u32) -> Reading<T> {
         match self.0.binary_search_by_key(&core, |(id, _)| *id) {
             Ok(index) => self.0[index].1,

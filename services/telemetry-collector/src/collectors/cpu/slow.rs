@@ -1,4 +1,4 @@
-//! Readings that may be slow have a pace of their own, on a thread where they hold up nobody.
+//! Slow readings, taken on their own schedule and on a blocking thread so that they never delay a sample.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::collectors::{HostRoot, ProcessorIdentity, Reading, SystemInfo};
 use crate::errors::{TelemetryResult, report};
 use crate::models::UnavailableReason;
 
-/// What changes slowly or is slow to read.
+/// Values that change slowly or are slow to read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SlowReadings {
     pub(super) processor: ProcessorIdentity,
@@ -25,13 +25,13 @@ pub(super) struct SlowReadings {
     pub(super) temperatures: Temperatures,
 }
 
-/// The latest slow readings, and when to take the next.
+/// The latest slow readings, and the schedule of the next ones.
 pub(super) struct SlowPace {
     reader: Arc<SlowReader>,
     cadence: Duration,
-    /// When the latest readings were begun; `None` when new ones are due whatever the cadence.
-    begun: Option<Instant>,
-    under_way: Option<oneshot::Receiver<TelemetryResult<SlowReadings>>>,
+    /// When the latest readings were started; `None` if new ones are due regardless of the cadence.
+    started: Option<Instant>,
+    in_progress: Option<oneshot::Receiver<TelemetryResult<SlowReadings>>>,
     latest: Reading<SlowReadings>,
 }
 
@@ -41,61 +41,61 @@ impl SlowPace {
         Self {
             reader: Arc::new(reader),
             cadence,
-            begun: None,
-            under_way: None,
+            started: None,
+            in_progress: None,
             latest: Err(UnavailableReason::Pending),
         }
     }
 
-    /// The latest readings. Takes over those that are done and starts those that are due; waits for nothing.
+    /// The latest readings. Accepts completed readings and starts new ones when they are due. Never waits.
     pub(super) fn latest(&mut self) -> Reading<&SlowReadings> {
-        let a_cadence_ago = self.begun.map(|begun| begun.elapsed() >= self.cadence);
-        if let Some(under_way) = &mut self.under_way {
-            match under_way.try_recv() {
+        let cadence_elapsed = self.started.map(|started| started.elapsed() >= self.cadence);
+        if let Some(in_progress) = &mut self.in_progress {
+            match in_progress.try_recv() {
                 Ok(outcome) => self.finish(Some(outcome)),
                 Err(TryRecvError::Closed) => self.finish(None),
-                // The kernel keeps the reader waiting: what it read before is too old to be called current.
-                Err(TryRecvError::Empty) if a_cadence_ago == Some(true) => {
+                // The reader hangs in the kernel, and its previous readings are too old to be reported as current.
+                Err(TryRecvError::Empty) if cadence_elapsed == Some(true) => {
                     self.latest = Err(UnavailableReason::ReadFailed)
                 }
                 Err(TryRecvError::Empty) => {}
             }
         }
-        if a_cadence_ago != Some(false) && self.under_way.is_none() {
+        if cadence_elapsed != Some(false) && self.in_progress.is_none() {
             self.start();
         }
         self.latest.as_ref().map_err(|reason| *reason)
     }
 
-    /// Waits for readings: those under way, or else new ones.
+    /// Waits for the readings in progress, or else for new ones.
     pub(super) async fn refresh(&mut self) {
-        let under_way = match self.under_way.take() {
-            Some(under_way) => self.under_way.insert(under_way),
+        let in_progress = match self.in_progress.take() {
+            Some(in_progress) => self.in_progress.insert(in_progress),
             None => self.start(),
         };
-        let outcome = under_way.await.ok();
+        let outcome = in_progress.await.ok();
         self.finish(outcome);
     }
 
-    /// The set of processors is another one: new readings are due at once.
+    /// Makes new readings due at once: the set of online CPUs changed.
     pub(super) fn expire(&mut self) {
-        self.begun = None;
+        self.started = None;
     }
 
     fn start(&mut self) -> &mut oneshot::Receiver<TelemetryResult<SlowReadings>> {
-        self.begun = Some(Instant::now());
+        self.started = Some(Instant::now());
         let (sender, receiver) = oneshot::channel();
         let reader = Arc::clone(&self.reader);
-        // Nobody joins the task: a panic in it drops the sender, and so is a reading that failed.
+        // The task is not joined: if it panics, the sender is dropped, which counts as a failed reading.
         task::spawn_blocking(move || {
-            // Nobody receives once the collector is gone.
+            // The receiver is gone once the collector has been dropped.
             sender.send(reader.read()).ok();
         });
-        self.under_way.insert(receiver)
+        self.in_progress.insert(receiver)
     }
 
     fn finish(&mut self, outcome: Option<TelemetryResult<SlowReadings>>) {
-        self.under_way = None;
+        self.in_progress = None;
         self.latest = match outcome {
             Some(Ok(readings)) => Ok(readings),
             Some(Err(error)) => {
@@ -103,25 +103,25 @@ impl SlowPace {
                 Err(UnavailableReason::ReadFailed)
             }
             None => {
-                warn!("slow readings did not come to an end");
+                warn!("slow readings panicked or were cancelled");
                 Err(UnavailableReason::ReadFailed)
             }
         };
     }
 }
 
-/// Takes the readings, on whatever thread it is called.
+/// Takes the readings on the calling thread.
 struct SlowReader {
     root: HostRoot,
     system: Arc<dyn SystemInfo>,
     kept: Mutex<Kept>,
 }
 
-/// What stays as it is between two readings.
+/// State that is kept between readings.
 #[derive(Default)]
 struct Kept {
     on_virtual_machine: Option<bool>,
-    /// The identity of the processors, and which were online when it was read.
+    /// The CPUs that were online when the identity was read, and the identity.
     processor: Option<(Vec<u32>, ProcessorIdentity)>,
 }
 
@@ -129,11 +129,12 @@ impl SlowReader {
     fn read(&self) -> TelemetryResult<SlowReadings> {
         let kept = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.root.has(STAT) {
-            return Ok(self.read_by_system());
+            return Ok(self.read_from_system());
         }
         let cores = self.online_cores()?;
         let on_virtual_machine = *kept.on_virtual_machine.get_or_insert_with(|| hypervisor(&self.root).is_some());
-        let hidden = |on_metal| if on_virtual_machine { UnavailableReason::VirtualMachine } else { on_metal };
+        let missing_reason =
+            |on_bare_metal| if on_virtual_machine { UnavailableReason::VirtualMachine } else { on_bare_metal };
         let processor = match kept.processor.take() {
             Some((of, processor)) if of == cores => processor,
             _ => self.system.processor(),
@@ -141,14 +142,19 @@ impl SlowReader {
         kept.processor = Some((cores.clone(), processor.clone()));
         Ok(SlowReadings {
             processor,
-            frequencies: Frequencies::read(&self.root, &cores, hidden(UnavailableReason::NotSupported)),
-            temperatures: Temperatures::read(&self.root, &*self.system, &cores, hidden(UnavailableReason::NoSensor)),
+            frequencies: Frequencies::read(&self.root, &cores, missing_reason(UnavailableReason::NotSupported)),
+            temperatures: Temperatures::read(
+                &self.root,
+                &*self.system,
+                &cores,
+                missing_reason(UnavailableReason::NoSensor),
+            ),
         })
     }
 
-    /// For a host without `/proc`.
-    fn read_by_system(&self) -> SlowReadings {
-        let frequencies = Frequencies::of_system(&*self.system);
+    /// Reads a host without `/proc`.
+    fn read_from_system(&self) -> SlowReadings {
+        let frequencies = Frequencies::from_system(&*self.system);
         let cores: Vec<u32> = (0..).zip(frequencies.cores.readings()).map(|(core, _)| core).collect();
         SlowReadings {
             processor: self.system.processor(),
@@ -159,7 +165,7 @@ impl SlowReader {
 
     fn online_cores(&self) -> TelemetryResult<Vec<u32>> {
         let mut times = CpuTimes::default();
-        KeptFile::new(self.root.path(STAT)).collect("the list of processors", |text| times.parse(text))?;
+        KeptFile::new(self.root.path(STAT)).collect("the list of CPUs", |text| times.parse(text))?;
         Ok(times.cores.iter().map(|(core, _)| *core).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! Which of a host's sensors say how warm its processors are.
+//! CPU temperatures, from the host's sensors.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -7,35 +7,40 @@ use super::per_core::PerCore;
 use crate::collectors::{HostRoot, Reading, Sensor, SystemInfo};
 use crate::models::UnavailableReason;
 
-/// Drivers of sensors inside processors, as Linux names them.
+/// Linux drivers of CPU sensors.
 const DRIVERS: [&str; 5] = ["coretemp", "k8temp", "k10temp", "zenpower", "via_cputemp"];
-/// What a processor that runs can be at, in degrees Celsius; sensors that are off show values like -128, 255 or NaN.
+/// Plausible temperatures of a running CPU. Disabled sensors report values such as -128, 255 or NaN.
 const PLAUSIBLE_CELSIUS: RangeInclusive<f64> = -40.0..=150.0;
 
 /// Temperatures in degrees Celsius.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Temperatures {
-    /// Hottest processor package.
+    /// Hottest CPU package.
     pub(super) package: Reading<f64>,
-    /// The physical core below each processor.
+    /// Temperature of the physical core that each logical CPU belongs to.
     pub(super) cores: PerCore<f64>,
 }
 
-/// What a sensor of a processor measures.
+/// What a CPU sensor measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spot {
-    /// The package or a die of it.
+    /// The package, or a die in it.
     Package,
-    /// What the fan is steered by: on some models the package and some degrees more.
+    /// The value that controls the fan: on some models, the package temperature plus an offset.
     Control,
-    /// The physical core of this number (`topology/core_id`).
+    /// The physical core with this number (`topology/core_id` in sysfs).
     Core(u32),
 }
 
 impl Temperatures {
-    /// Reads those of `cores`. Where the host has no sensor they are absent for `hidden`.
-    pub(super) fn read(root: &HostRoot, system: &dyn SystemInfo, cores: &[u32], hidden: UnavailableReason) -> Self {
-        let sensors = system.sensors(is_of_processor);
+    /// Reads the temperatures of `cores`. If the host has no sensor, they are absent with `missing_reason`.
+    pub(super) fn read(
+        root: &HostRoot,
+        system: &dyn SystemInfo,
+        cores: &[u32],
+        missing_reason: UnavailableReason,
+    ) -> Self {
+        let sensors = system.sensors(is_cpu_sensor);
         let spots = || {
             let celsius = |sensor: &Sensor| sensor.celsius.filter(|celsius| PLAUSIBLE_CELSIUS.contains(celsius));
             sensors.iter().filter_map(move |sensor| Some((spot(&sensor.label)?, celsius(sensor))))
@@ -47,7 +52,7 @@ impl Temperatures {
         let package = hottest(|spot| spot == Spot::Package)
             .or_else(|| hottest(|spot| spot == Spot::Control))
             .or_else(|| hottest(|spot| matches!(spot, Spot::Core(_))));
-        let why_no_package = if spots().next().is_some() { UnavailableReason::ReadFailed } else { hidden };
+        let package_reason = if spots().next().is_some() { UnavailableReason::ReadFailed } else { missing_reason };
 
         let physical: Vec<_> = spots()
             .filter_map(|(spot, celsius)| match spot {
@@ -55,27 +60,27 @@ impl Temperatures {
                 Spot::Package | Spot::Control => None,
             })
             .collect();
-        // sysinfo folds sensors of the same label into one, so with several packages "Core 3" may be of any of them.
+        // sysinfo merges sensors with the same label, so with several packages "Core 3" may belong to any of them.
         let ambiguous = !physical.is_empty() && packages(root, cores) > 1;
         let cores = PerCore::from_readings(cores.iter().map(|&core| {
             let reading = if physical.is_empty() {
-                Err(hidden)
+                Err(missing_reason)
             } else if ambiguous {
                 Err(UnavailableReason::NotSupported)
             } else {
-                let below = root.number(topology(core, "core_id")).ok();
-                let sensor = physical.iter().find(|(id, _)| Some(*id) == below);
+                let core_id = root.number(topology(core, "core_id")).ok();
+                let sensor = physical.iter().find(|(id, _)| Some(*id) == core_id);
                 sensor.map_or(Err(UnavailableReason::NoSensor), |(_, celsius)| {
                     celsius.ok_or(UnavailableReason::ReadFailed)
                 })
             };
             (core, reading)
         }));
-        Self { package: package.ok_or(why_no_package), cores }
+        Self { package: package.ok_or(package_reason), cores }
     }
 }
 
-/// How many processor packages `cores` are on.
+/// Number of CPU packages that `cores` belong to.
 fn packages(root: &HostRoot, cores: &[u32]) -> usize {
     let packages = cores.iter().filter_map(|&core| root.number::<i32>(topology(core, "physical_package_id")).ok());
     packages.collect::<BTreeSet<_>>().len()
@@ -85,13 +90,13 @@ fn topology(core: u32, file: &str) -> String {
     format!("sys/devices/system/cpu/cpu{core}/topology/{file}")
 }
 
-fn is_of_processor(label: &str) -> bool {
+fn is_cpu_sensor(label: &str) -> bool {
     spot(label).is_some()
 }
 
-/// What the sensor of this label measures; `None` for one that is not of a processor.
+/// What the sensor with this label measures; `None` if it is not a CPU sensor.
 ///
-/// sysinfo writes the driver and the channel ("coretemp Core 3"), on some systems one name alone ("CPU 1").
+/// A label from sysinfo is driver and channel ("coretemp Core 3"), on some systems a single name ("CPU 1").
 fn spot(label: &str) -> Option<Spot> {
     let (driver, channel) = label.trim().split_once(' ').unwrap_or((label.trim(), ""));
     if DRIVERS.contains(&driver) {

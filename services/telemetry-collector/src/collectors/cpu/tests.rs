@@ -10,20 +10,20 @@ use tokio::{runtime, task};
 
 use super::*;
 use crate::collectors::system::MockSystemInfo;
-use crate::collectors::testing::{LivingHost, recorded, sysinfo, sysinfo_with_sensors};
+use crate::collectors::testing::{WritableHost, recorded, sysinfo, sysinfo_with_sensors};
 use crate::collectors::{OperatingSystem, ProcessorIdentity, Sensor};
 use crate::models::UnavailableField;
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::MAX;
-/// How long a test waits for what must come at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for a condition that a test waits for.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn collector(root: HostRoot, system: MockSystemInfo) -> HostCpuCollector {
     HostCpuCollector::new(root, Arc::new(system), NEVER)
 }
 
-/// `/proc/stat` of a host whose processors have spent so many ticks in user mode and idle.
+/// `/proc/stat` of a host whose CPUs (number, user ticks, idle ticks) are these.
 fn stat(cores: &[(u32, u64, u64)]) -> String {
     let line = |name: &str, user: u64, idle: u64| format!("cpu{name} {user} 0 0 {idle} 0 0 0 0 0 0\n");
     let user = cores.iter().map(|(_, user, _)| user).sum();
@@ -32,9 +32,9 @@ fn stat(cores: &[(u32, u64, u64)]) -> String {
     line(" ", user, idle) + &cores + "intr 5 0\n"
 }
 
-/// A collector of a host that a test writes the times of.
-fn living(cores: &[(u32, u64, u64)]) -> (LivingHost, HostCpuCollector) {
-    let host = LivingHost::from_recorded("single-core");
+/// A host with these CPU times, which a test can change, and its collector.
+fn writable_host(cores: &[(u32, u64, u64)]) -> (WritableHost, HostCpuCollector) {
+    let host = WritableHost::from_recorded("single-core");
     host.write(STAT, stat(cores));
     let collector = collector(host.root(), sysinfo());
     (host, collector)
@@ -48,26 +48,26 @@ fn usage_by_core(metrics: &CpuMetrics) -> Vec<(u32, Option<f64>)> {
     metrics.cores.iter().map(|core| (core.core_id, core.usage_percent)).collect()
 }
 
-/// Every value that is absent has its reason, and no value that is there has one.
+/// Asserts that every absent value has a reason, and that no other value has one.
 fn assert_complete(metrics: &CpuMetrics) {
     metrics.check().unwrap();
     let frequencies = metrics.frequencies.unwrap_or_default();
-    let whole_frequencies = reason_of(metrics, "frequencies").is_some();
-    assert_eq!(whole_frequencies, metrics.frequencies.is_none());
+    let no_frequencies = reason_of(metrics, "frequencies").is_some();
+    assert_eq!(no_frequencies, metrics.frequencies.is_none());
     let mut listed = 0;
-    for (field, there) in [
+    for (field, present) in [
         ("usage_percent", metrics.usage_percent.is_some()),
         ("states", metrics.states.is_some()),
         ("physical_count", metrics.physical_count.is_some()),
         ("load_averages", metrics.load_averages.is_some()),
         ("frequencies", metrics.frequencies.is_some()),
-        ("frequencies.current_mhz", frequencies.current_mhz.is_some() || whole_frequencies),
-        ("frequencies.min_mhz", frequencies.min_mhz.is_some() || whole_frequencies),
-        ("frequencies.max_mhz", frequencies.max_mhz.is_some() || whole_frequencies),
+        ("frequencies.current_mhz", frequencies.current_mhz.is_some() || no_frequencies),
+        ("frequencies.min_mhz", frequencies.min_mhz.is_some() || no_frequencies),
+        ("frequencies.max_mhz", frequencies.max_mhz.is_some() || no_frequencies),
         ("temperature_celsius", metrics.temperature_celsius.is_some()),
     ] {
-        assert_eq!(reason_of(metrics, field).is_some(), !there, "{field}");
-        listed += usize::from(!there);
+        assert_eq!(reason_of(metrics, field).is_some(), !present, "{field}");
+        listed += usize::from(!present);
     }
     type HasValue = fn(&CoreMetrics) -> bool;
     let fields: [(&str, HasValue); 4] = [
@@ -92,7 +92,7 @@ fn assert_complete(metrics: &CpuMetrics) {
 }
 
 #[tokio::test]
-async fn the_first_sample_has_no_shares() {
+async fn first_sample_has_no_shares() {
     let mut collector = collector(recorded("vm-without-cpufreq"), sysinfo());
     let metrics = collector.collect_cpu().await.unwrap();
 
@@ -107,8 +107,8 @@ async fn the_first_sample_has_no_shares() {
 }
 
 #[tokio::test]
-async fn usage_is_of_the_time_since_the_sample_before() {
-    let (host, mut collector) = living(&[(0, 100, 100), (1, 100, 100)]);
+async fn usage_covers_the_time_since_the_previous_sample() {
+    let (host, mut collector) = writable_host(&[(0, 100, 100), (1, 100, 100)]);
     collector.collect_cpu().await.unwrap();
 
     host.write(STAT, stat(&[(0, 175, 125), (1, 100, 200)]));
@@ -124,7 +124,7 @@ async fn usage_is_of_the_time_since_the_sample_before() {
 
 #[tokio::test]
 async fn a_sample_within_one_tick_has_no_shares() {
-    let (_host, mut collector) = living(&[(0, 100, 100)]);
+    let (_host, mut collector) = writable_host(&[(0, 100, 100)]);
     collector.collect_cpu().await.unwrap();
     let metrics = collector.collect_cpu().await.unwrap();
     assert_complete(&metrics);
@@ -132,8 +132,8 @@ async fn a_sample_within_one_tick_has_no_shares() {
 }
 
 #[tokio::test]
-async fn a_counter_that_steps_back_costs_its_core_one_sample() {
-    let (host, mut collector) = living(&[(0, 100, 100), (7, 100, 100)]);
+async fn a_counter_reset_costs_its_core_one_sample() {
+    let (host, mut collector) = writable_host(&[(0, 100, 100), (7, 100, 100)]);
     collector.collect_cpu().await.unwrap();
 
     host.write(STAT, stat(&[(0, 500, 150), (7, 5, 150)]));
@@ -148,8 +148,8 @@ async fn a_counter_that_steps_back_costs_its_core_one_sample() {
 }
 
 #[tokio::test]
-async fn a_processor_comes_and_goes() {
-    let (host, mut collector) = living(&[(0, 100, 100), (1, 100, 100)]);
+async fn follows_cpu_hot_plug() {
+    let (host, mut collector) = writable_host(&[(0, 100, 100), (1, 100, 100)]);
     collector.collect_cpu().await.unwrap();
 
     host.write(STAT, stat(&[(0, 150, 150)]));
@@ -168,8 +168,8 @@ async fn a_processor_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn no_time_is_lost_over_readings_that_fail() {
-    let (host, mut collector) = living(&[(0, 100, 100)]);
+async fn usage_covers_the_time_of_failed_readings() {
+    let (host, mut collector) = writable_host(&[(0, 100, 100)]);
     collector.collect_cpu().await.unwrap();
 
     for unreadable in ["", "cpu  900 0 0 900\ncpu0 900 0", "cpu  900 0 0 900\n"] {
@@ -181,12 +181,12 @@ async fn no_time_is_lost_over_readings_that_fail() {
 }
 
 #[tokio::test]
-async fn what_is_no_reading_is_an_error_that_says_where() {
-    for (host, problem) in [("garbage", "line 1: is not text"), ("truncated", "line 3: is cut off")] {
+async fn reports_the_file_and_line_that_cannot_be_parsed() {
+    for (host, problem) in [("garbage", "line 1: is not UTF-8"), ("truncated", "line 3: is truncated")] {
         let root = recorded(host);
         let mut collector = collector(root.clone(), sysinfo());
         let error = collector.collect().await.unwrap_err();
-        let expected = format!("cannot collect processor times: cannot read {}: {problem}", root.path(STAT).display());
+        let expected = format!("cannot collect CPU times: cannot read {}: {problem}", root.path(STAT).display());
         assert_eq!(report(&error), expected);
         assert!(matches!(error, TelemetryError::Collection { .. }));
 
@@ -195,8 +195,8 @@ async fn what_is_no_reading_is_an_error_that_says_where() {
 }
 
 #[tokio::test]
-async fn without_its_averages_a_sample_is_still_one() {
-    let (host, mut collector) = living(&[(0, 100, 100)]);
+async fn samples_without_load_averages_if_they_cannot_be_read() {
+    let (host, mut collector) = writable_host(&[(0, 100, 100)]);
     assert_eq!(collector.load_averages().await.unwrap(), LoadAverages::new(0.08, 0.03, 0.01).unwrap());
 
     host.write(LOADAVG, "");
@@ -207,7 +207,7 @@ async fn without_its_averages_a_sample_is_still_one() {
 }
 
 #[tokio::test]
-async fn a_large_host_with_processors_offline_is_complete() {
+async fn samples_a_large_host_with_offline_cpus() {
     let mut collector = collector(recorded("256-core-with-offline"), sysinfo());
     collector.refresh_slow_readings().await;
     let metrics = collector.collect_cpu().await.unwrap();
@@ -221,7 +221,7 @@ async fn a_large_host_with_processors_offline_is_complete() {
 }
 
 #[tokio::test]
-async fn a_hybrid_processor_shows_each_core_as_it_is() {
+async fn reports_each_core_of_a_hybrid_cpu() {
     let sensors = [("coretemp Package id 0", 61.0), ("coretemp Core 0", 58.0), ("coretemp Core 8", 51.0)];
     let mut collector = collector(recorded("hybrid-cpu-with-sensors"), sysinfo_with_sensors(&sensors));
     collector.refresh_slow_readings().await;
@@ -236,8 +236,8 @@ async fn a_hybrid_processor_shows_each_core_as_it_is() {
 }
 
 #[tokio::test]
-async fn limits_are_there_when_the_current_frequency_is_not() {
-    let host = LivingHost::from_recorded("hybrid-cpu-with-sensors");
+async fn reports_frequency_limits_without_a_current_frequency() {
+    let host = WritableHost::from_recorded("hybrid-cpu-with-sensors");
     for core in 0..8 {
         host.write(&format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq"), "<unknown>\n");
     }
@@ -251,21 +251,21 @@ async fn limits_are_there_when_the_current_frequency_is_not() {
 }
 
 #[tokio::test]
-async fn a_virtual_machine_says_that_it_is_one() {
+async fn reports_virtual_machine_as_the_reason() {
     let mut collector = collector(recorded("vm-without-cpufreq"), sysinfo());
     collector.refresh_slow_readings().await;
     let metrics = collector.collect_cpu().await.unwrap();
 
     assert_complete(&metrics);
     assert!(metrics.frequencies.unwrap().current_mhz.is_some());
-    assert_eq!((metrics.vendor.as_str(), metrics.model.as_str()), ("GenuineIntel", "A recorded processor"));
+    assert_eq!((metrics.vendor.as_str(), metrics.model.as_str()), ("GenuineIntel", "A recorded CPU"));
     for field in ["frequencies.min_mhz", "frequencies.max_mhz", "temperature_celsius", "cores.temperature_celsius"] {
         assert_eq!(reason_of(&metrics, field), Some(UnavailableReason::VirtualMachine), "{field}");
     }
 }
 
 #[tokio::test]
-async fn a_single_core_without_anything_says_so() {
+async fn reports_reasons_for_a_host_without_frequencies_or_sensors() {
     let mut collector = collector(recorded("single-core"), sysinfo());
     collector.refresh_slow_readings().await;
     let metrics = collector.collect_cpu().await.unwrap();
@@ -274,15 +274,15 @@ async fn a_single_core_without_anything_says_so() {
     assert_eq!(reason_of(&metrics, "temperature_celsius"), Some(UnavailableReason::NoSensor));
 }
 
-/// Takes samples until one is as a test expects it.
+/// Takes samples until one is as expected.
 async fn collect_until(collector: &mut HostCpuCollector, expected: impl Fn(&CpuMetrics) -> bool) -> CpuMetrics {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let metrics = collector.collect_cpu().await.unwrap();
         if expected(&metrics) {
             return metrics;
         }
-        assert!(begun.elapsed() < PATIENCE, "still {metrics:?}");
+        assert!(started.elapsed() < TIMEOUT, "still {metrics:?}");
         task::yield_now().await;
     }
 }
@@ -292,14 +292,14 @@ fn has_slow_readings(metrics: &CpuMetrics) -> bool {
 }
 
 #[tokio::test]
-async fn samples_take_slow_readings_over_when_they_are_done() {
+async fn samples_include_slow_readings_once_they_are_complete() {
     let mut collector = collector(recorded("hybrid-cpu-with-sensors"), sysinfo());
     let metrics = collect_until(&mut collector, has_slow_readings).await;
     assert_complete(&metrics);
     assert_eq!(metrics.physical_count, Some(1));
 }
 
-/// A sysinfo whose sensors hang until there is something to receive, or nobody left to send it.
+/// A sysinfo whose sensors hang until the sender sends or is dropped.
 fn hanging_sysinfo() -> (mpsc::Sender<()>, MockSystemInfo) {
     let (release, hold) = mpsc::channel();
     let hold = Mutex::new(hold);
@@ -313,7 +313,7 @@ fn hanging_sysinfo() -> (mpsc::Sender<()>, MockSystemInfo) {
 }
 
 #[tokio::test]
-async fn no_sample_waits_for_a_slow_reading() {
+async fn samples_do_not_wait_for_slow_readings() {
     let (release, system) = hanging_sysinfo();
     let mut collector = collector(recorded("hybrid-cpu-with-sensors"), system);
     for _ in 0..3 {
@@ -325,7 +325,7 @@ async fn no_sample_waits_for_a_slow_reading() {
 }
 
 #[tokio::test]
-async fn readings_that_hang_over_a_cadence_are_not_called_current() {
+async fn readings_that_hang_longer_than_the_cadence_are_not_reported() {
     let (release, system) = hanging_sysinfo();
     let root = recorded("hybrid-cpu-with-sensors");
     let mut collector = HostCpuCollector::new(root, Arc::new(system), Duration::ZERO);
@@ -338,24 +338,24 @@ async fn readings_that_hang_over_a_cadence_are_not_called_current() {
     assert_eq!(reason_of(&metrics, "frequencies"), Some(UnavailableReason::ReadFailed));
 }
 
-/// A sysinfo that panics the first time. By hand, because a mock that has panicked once does so for ever.
+/// A sysinfo that panics once. It is not a mock, because a mock that has panicked panics at every later call.
 #[derive(Default)]
-struct BreaksOnce {
-    broken: AtomicBool,
+struct PanicsOnce {
+    has_panicked: AtomicBool,
 }
 
-impl SystemInfo for BreaksOnce {
+impl SystemInfo for PanicsOnce {
     fn processor(&self) -> ProcessorIdentity {
         ProcessorIdentity::default()
     }
 
     fn sensors(&self, _wanted: fn(&str) -> bool) -> Vec<Sensor> {
-        assert!(self.broken.swap(true, Ordering::Relaxed), "a sensor that the test breaks");
+        assert!(self.has_panicked.swap(true, Ordering::Relaxed), "panic on the first call");
         vec![Sensor { label: "k10temp Tctl".into(), celsius: Some(44.0) }]
     }
 
     fn operating_system(&self) -> OperatingSystem {
-        unimplemented!("the collector does not ask")
+        unimplemented!("not used by the collector")
     }
 
     fn usage(&self) -> SystemUsage {
@@ -372,9 +372,9 @@ impl SystemInfo for BreaksOnce {
 }
 
 #[tokio::test]
-async fn a_slow_reading_that_panics_is_tried_again() {
+async fn retries_a_slow_reading_that_panicked() {
     let root = recorded("hybrid-cpu-with-sensors");
-    let mut collector = HostCpuCollector::new(root, Arc::new(BreaksOnce::default()), NEVER);
+    let mut collector = HostCpuCollector::new(root, Arc::new(PanicsOnce::default()), NEVER);
 
     collector.refresh_slow_readings().await;
     let metrics = collector.collect_cpu().await.unwrap();
@@ -386,8 +386,8 @@ async fn a_slow_reading_that_panics_is_tried_again() {
 }
 
 #[tokio::test]
-async fn another_set_of_processors_is_looked_at_at_once() {
-    let host = LivingHost::from_recorded("hybrid-cpu-with-sensors");
+async fn reads_again_at_once_after_cpu_hot_plug() {
+    let host = WritableHost::from_recorded("hybrid-cpu-with-sensors");
     let all = fs::read_to_string(host.root().path(STAT)).unwrap();
     let (without_last, _) = all.split_once("cpu7 ").unwrap();
     host.write(STAT, format!("{without_last}intr 5\n"));
@@ -408,7 +408,7 @@ async fn another_set_of_processors_is_looked_at_at_once() {
 }
 
 #[tokio::test]
-async fn a_host_without_proc_is_asked_through_sysinfo() {
+async fn reads_a_host_without_proc_through_sysinfo() {
     let mut system = sysinfo_with_sensors(&[("CPU 1", 48.0)]);
     system
         .expect_usage()
@@ -416,7 +416,7 @@ async fn a_host_without_proc_is_asked_through_sysinfo() {
     system.expect_load_averages().times(1).returning(|| LoadAverages::new(1.0, 2.0, 3.0).ok());
     system.expect_load_averages().returning(|| None);
     system.expect_frequencies().returning(|| vec![Some(3200.0), None]);
-    let host = LivingHost::without_files();
+    let host = WritableHost::without_files();
     let mut collector = collector(host.root(), system);
     collector.refresh_slow_readings().await;
     let metrics = collector.collect_cpu().await.unwrap();
@@ -436,7 +436,7 @@ async fn a_host_without_proc_is_asked_through_sysinfo() {
 }
 
 #[tokio::test]
-async fn the_host_of_this_test_is_collected() {
+async fn collects_the_running_host() {
     let mut collector = crate::collectors::cpu();
     assert_eq!(collector.name(), "cpu");
     collector.refresh_slow_readings().await;
@@ -447,15 +447,15 @@ async fn the_host_of_this_test_is_collected() {
     assert_eq!(metrics.logical_count as usize, metrics.cores.len());
 }
 
-/// A `/proc/stat` of any processors with any times, from few ticks to absurdly many.
+/// A `/proc/stat` of arbitrary CPUs and times, up to the largest numbers.
 fn any_stat() -> impl Strategy<Value = String> {
     let field = prop_oneof![4 => 0..500u64, 1 => any::<u64>()];
     let line = prop::array::uniform10(field);
     let cores = prop::collection::btree_map(0..12u32, line.clone(), 1..6);
-    (line, cores).prop_map(|(whole, cores)| {
+    (line, cores).prop_map(|(total, cores)| {
         let text = |values: [u64; 10]| values.map(|value| value.to_string()).join(" ");
         let cores: String = cores.into_iter().map(|(id, values)| format!("cpu{id} {}\n", text(values))).collect();
-        format!("cpu  {}\n{cores}intr 5\n", text(whole))
+        format!("cpu  {}\n{cores}intr 5\n", text(total))
     })
 }
 
@@ -467,13 +467,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_two_readings_make_a_sample_that_keeps_the_schema(
+    fn any_two_readings_make_a_valid_sample(
         stats in prop::array::uniform2(any_stat()),
         loadavg in any_file(),
         khz in prop::array::uniform3(any_file()),
         celsius in any::<f64>(),
     ) {
-        let host = LivingHost::without_files();
+        let host = WritableHost::without_files();
         host.write(LOADAVG, loadavg);
         for (file, khz) in ["scaling_cur_freq", "cpuinfo_min_freq", "cpuinfo_max_freq"].into_iter().zip(khz) {
             host.write(&format!("sys/devices/system/cpu/cpu1/cpufreq/{file}"), khz);

@@ -1,4 +1,4 @@
-//! Processor times of `/proc/stat`, and what two readings of them say. Nothing in here reads a file.
+//! Parses the CPU times in `/proc/stat` and computes shares from two readings. It does no I/O.
 
 use std::str;
 
@@ -7,14 +7,14 @@ use thiserror::Error;
 use crate::collectors::Reading;
 use crate::models::{CpuStates, UnavailableReason};
 
-/// Fields of a line that this build knows; those that newer kernels append are passed over.
+/// Number of fields that this build knows. Fields that newer kernels append are ignored.
 const KNOWN_FIELDS: usize = 10;
-/// Fields that the oldest kernels show.
-const LEAST_FIELDS: usize = 4;
-/// Shares are given to a hundredth of a percent.
-const HUNDREDTHS_OF_ALL: u128 = 100 * 100;
+/// Number of fields that the oldest kernels have.
+const MIN_FIELDS: usize = 4;
+/// Shares are rounded to hundredths of a percent: 100% is this many.
+const TOTAL_HUNDREDTHS: u128 = 100 * 100;
 
-/// Time since boot in each state, in ticks (`USER_HZ`). What a kernel does not count is 0.
+/// Time since boot in each state, in ticks (`USER_HZ`). States that the kernel does not count are 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ticks {
     pub(super) user: u64,
@@ -29,24 +29,24 @@ pub(super) struct Ticks {
     pub(super) guest_nice: u64,
 }
 
-/// One reading of the processor times.
+/// One reading of the CPU times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct CpuTimes {
-    /// Over all processors.
-    pub(super) whole: Ticks,
-    /// Each online processor under the number the kernel gave it, ascending.
+    /// Sum over all CPUs.
+    pub(super) total: Ticks,
+    /// Each online CPU by the number that the kernel assigned to it, ascending.
     pub(super) cores: Vec<(u32, Ticks)>,
 }
 
-/// Where a processor's time went between two readings.
+/// Shares of CPU time between two readings, in percent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shares {
-    /// Everything but idle and iowait: exactly the sum of those states.
+    /// Everything except idle and iowait. It is exactly the sum of those states.
     pub(super) busy_percent: f64,
     pub(super) states: CpuStates,
 }
 
-/// The text is not that of a `/proc/stat`.
+/// The text is not a valid `/proc/stat`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line}: {problem}")]
 pub(super) struct Malformed {
@@ -55,48 +55,48 @@ pub(super) struct Malformed {
 }
 
 impl CpuTimes {
-    /// Takes over the reading in `text`. After an error the times are of no use.
+    /// Parses the content of `/proc/stat` into `self`. After an error, the times are unspecified.
     ///
-    /// A text that was cut off is never mistaken for a host with fewer processors: every line up to the one behind
-    /// the last processor must be complete.
+    /// Truncated text is never taken for a host with fewer CPUs: every line up to and including the one after the
+    /// last CPU must be complete.
     pub(super) fn parse(&mut self, text: &[u8]) -> Result<(), Malformed> {
         self.cores.clear();
-        let mut fields_of_whole = None;
+        let mut total_fields = None;
         let mut line_number = 0;
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             line_number += 1;
             let malformed = |problem: String| Malformed { line: line_number, problem };
             if !line.ends_with(b"\n") {
-                return Err(malformed("is cut off".to_owned()));
+                return Err(malformed("is truncated".to_owned()));
             }
             if !line.starts_with(b"cpu") && !self.cores.is_empty() {
                 return Ok(());
             }
             let (name, ticks, fields) = parse_line(line).map_err(malformed)?;
-            match (name, fields_of_whole) {
-                (Name::Whole, None) => (self.whole, fields_of_whole) = (ticks, Some(fields)),
+            match (name, total_fields) {
+                (Name::Total, None) => (self.total, total_fields) = (ticks, Some(fields)),
                 (Name::Core(id), Some(expected)) => {
                     if fields != expected {
-                        return Err(malformed(format!("has {fields} numbers where the first line has {expected}")));
+                        return Err(malformed(format!("has {fields} fields, but the first line has {expected}")));
                     }
                     if self.cores.last().is_some_and(|(previous, _)| *previous >= id) {
                         return Err(malformed(format!("cpu{id} is out of order")));
                     }
                     self.cores.push((id, ticks));
                 }
-                (Name::Whole, Some(_)) => return Err(malformed("all processors a second time".to_owned())),
-                (Name::Core(_), None) => return Err(malformed("a processor before all processors".to_owned())),
+                (Name::Total, Some(_)) => return Err(malformed("is a second line of totals".to_owned())),
+                (Name::Core(_), None) => return Err(malformed("comes before the line of totals".to_owned())),
             }
         }
         Err(Malformed { line: line_number + 1, problem: "is missing".to_owned() })
     }
 
-    /// Whether both readings show the same processors.
+    /// Whether both readings have the same CPUs.
     pub(super) fn has_cores_of(&self, other: &Self) -> bool {
         self.cores.iter().map(|(id, _)| id).eq(other.cores.iter().map(|(id, _)| id))
     }
 
-    /// Where the time of each processor went since `base`. One that `base` does not show has just come online.
+    /// Shares of each CPU since `base`. A CPU that `base` lacks has just come online.
     pub(super) fn core_shares<'a>(
         &'a self,
         base: &'a [(u32, Ticks)],
@@ -114,7 +114,7 @@ impl CpuTimes {
 }
 
 impl Ticks {
-    /// Where the time went since `base`.
+    /// Shares of the time since `base`.
     pub(super) fn shares_since(&self, base: &Self) -> Reading<Shares> {
         let counted = |now: u64, base: u64| now.checked_sub(base).ok_or(UnavailableReason::CounterReset);
         let user = counted(self.user, base.user)?;
@@ -123,7 +123,7 @@ impl Ticks {
         let irq = counted(self.irq, base.irq)?;
         let softirq = counted(self.softirq, base.softirq)?;
         let steal = counted(self.steal, base.steal)?;
-        // These two are estimates of the kernel and step back now and then without any reset.
+        // The kernel estimates these two, so they sometimes decrease without a reset.
         let idle = self.idle.saturating_sub(base.idle);
         let iowait = self.iowait.saturating_sub(base.iowait);
         let guest = counted(self.guest, base.guest)?;
@@ -146,15 +146,16 @@ impl Ticks {
         let busy_percent = scale.so_far();
         states.idle_percent = scale.next(idle);
         states.iowait_percent = scale.next(iowait);
-        // Guests are inside user and nice, but a reading may come between the kernel's adding to the one and the other.
+        // Guest time is part of user and nice time, but the kernel updates them one after the other.
         states.guest_percent = Scale::of(total).next(guest).min(states.user_percent);
         states.guest_nice_percent = Scale::of(total).next(guest_nice).min(states.nice_percent);
         Ok(Shares { busy_percent, states })
     }
 }
 
-/// Lays states end to end on a scale of 0 to 100 and rounds where they meet, so that the shares add up to exactly 100
-/// and a state without ticks has no share.
+/// Rounds shares so that they add up to exactly 100 and a state without ticks has a share of 0.
+///
+/// It lays the states end to end on a scale from 0 to 100 and rounds the boundaries between them.
 struct Scale {
     total: u128,
     ticks: u128,
@@ -170,11 +171,11 @@ impl Scale {
     fn next(&mut self, ticks: u64) -> f64 {
         let start = self.hundredths;
         self.ticks += u128::from(ticks);
-        self.hundredths = (self.ticks * HUNDREDTHS_OF_ALL + self.total / 2) / self.total;
+        self.hundredths = (self.ticks * TOTAL_HUNDREDTHS + self.total / 2) / self.total;
         percent(self.hundredths - start)
     }
 
-    /// Share of all states up to here, in percent.
+    /// Share of all states so far, in percent.
     fn so_far(&self) -> f64 {
         percent(self.hundredths)
     }
@@ -185,18 +186,18 @@ fn percent(hundredths: u128) -> f64 {
 }
 
 enum Name {
-    Whole,
+    Total,
     Core(u32),
 }
 
-/// A line of a processor: its name, its times, and how many fields it has.
+/// Parses a line of CPU times: name, times, number of fields.
 fn parse_line(line: &[u8]) -> Result<(Name, Ticks, usize), String> {
-    let line = str::from_utf8(line).map_err(|_| "is not text".to_owned())?;
+    let line = str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let mut fields = line.split_ascii_whitespace();
     let name = match fields.next().and_then(|name| name.strip_prefix("cpu")) {
-        Some("") => Name::Whole,
-        Some(id) => Name::Core(id.parse().map_err(|_| format!("\"cpu{id}\" is no processor"))?),
-        None => return Err("is not a processor's".to_owned()),
+        Some("") => Name::Total,
+        Some(id) => Name::Core(id.parse().map_err(|_| format!("\"cpu{id}\" is not a CPU"))?),
+        None => return Err("is not a CPU line".to_owned()),
     };
     let mut values = [0; KNOWN_FIELDS];
     let mut count = 0;
@@ -207,8 +208,8 @@ fn parse_line(line: &[u8]) -> Result<(Name, Ticks, usize), String> {
         }
         count += 1;
     }
-    if count < LEAST_FIELDS {
-        return Err(format!("has {count} numbers, not at least {LEAST_FIELDS}"));
+    if count < MIN_FIELDS {
+        return Err(format!("has {count} fields, fewer than {MIN_FIELDS}"));
     }
     let [user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice] = values;
     Ok((name, Ticks { user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice }, count))

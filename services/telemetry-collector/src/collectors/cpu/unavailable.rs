@@ -1,23 +1,23 @@
-//! The list of what a sample leaves out.
+//! The list of values that are absent from a sample, with reasons.
 //!
-//! A path names a value by its fields in the schema. A value that no processor has for one and the same reason is
-//! listed once ("cores.frequency_mhz"); else each processor without it is listed by its core_id, which is not its
-//! place in the list ("cores[7].usage_percent").
+//! A value is named by the path of its field in the schema. If it is absent for every CPU and for the same reason, it is
+//! listed once ("cores.frequency_mhz"). Otherwise it is listed for each CPU that lacks it ("cores[7].usage_percent"); the
+//! index is the `core_id`, not the position in the list.
 
 use crate::collectors::Reading;
 use crate::models::{UnavailableField, UnavailableReason};
 
-/// Collects what is absent, and why.
+/// Collects absent values and their reasons.
 #[derive(Debug, Default)]
 pub(super) struct Unavailable(Vec<UnavailableField>);
 
 impl Unavailable {
-    /// The value; when there is none, `field` is listed.
+    /// Returns the value, or lists `field` as absent.
     pub(super) fn value<T>(&mut self, field: &str, reading: Reading<T>) -> Option<T> {
         reading.map_err(|reason| self.0.push(UnavailableField::new(field, reason))).ok()
     }
 
-    /// Lists a field of the processors: `absent` are those of all `count` that do not have it, and why.
+    /// Lists the CPUs that lack `field`, out of `count` CPUs in total.
     pub(super) fn cores(&mut self, field: CoreField, count: usize) {
         match field.absent.first() {
             None => {}
@@ -40,7 +40,7 @@ impl Unavailable {
     }
 }
 
-/// One field of the processors, and which of them do not have it.
+/// A field of the CPUs, and the CPUs that lack it with the reason.
 #[derive(Debug)]
 pub(super) struct CoreField {
     name: &'static str,
@@ -52,7 +52,7 @@ impl CoreField {
         Self { name, absent: Vec::new() }
     }
 
-    /// The value of one processor; when there is none, it is noted.
+    /// Returns the value of one CPU, or records that it is absent.
     pub(super) fn value<T>(&mut self, core: u32, reading: Reading<T>) -> Option<T> {
         reading.map_err(|reason| self.absent.push((core, reason))).ok()
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use UnavailableReason::{CounterReset, FirstSample};
 
-    /// The paths that are listed when the processors 0, 1 … have no value for these reasons.
+    /// The listed paths if the CPUs 0, 1 … lack a value for these reasons.
     fn listed(reasons: &[Option<UnavailableReason>]) -> Vec<String> {
         let mut field = CoreField::new("usage_percent");
         for (core, reason) in (0..).zip(reasons) {
@@ -75,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn what_all_processors_lack_for_one_reason_is_listed_once() {
+    fn lists_a_field_once_if_all_cpus_lack_it_for_one_reason() {
         assert_eq!(listed(&[Some(FirstSample), Some(FirstSample)]), ["cores.usage_percent"]);
     }
 
     #[test]
-    fn else_each_processor_without_it_is_listed() {
+    fn otherwise_lists_each_cpu_that_lacks_it() {
         assert_eq!(listed(&[None, Some(FirstSample)]), ["cores[1].usage_percent"]);
         let both = ["cores[0].usage_percent", "cores[1].usage_percent"];
         assert_eq!(listed(&[Some(FirstSample), Some(CounterReset)]), both);

@@ -1,15 +1,15 @@
 use super::*;
 use crate::collectors::testing::{recorded, sysinfo_with_sensors};
 
-const HIDDEN: UnavailableReason = UnavailableReason::NoSensor;
+const MISSING_REASON: UnavailableReason = UnavailableReason::NoSensor;
 
 fn hybrid(sensors: &[(&str, f64)]) -> Temperatures {
     let cores = [0, 1, 2, 3, 4, 5, 6, 7];
-    Temperatures::read(&recorded("hybrid-cpu-with-sensors"), &sysinfo_with_sensors(sensors), &cores, HIDDEN)
+    Temperatures::read(&recorded("hybrid-cpu-with-sensors"), &sysinfo_with_sensors(sensors), &cores, MISSING_REASON)
 }
 
 #[test]
-fn the_threads_of_a_core_share_its_sensor() {
+fn threads_of_one_core_share_its_sensor() {
     let temperatures = hybrid(&[
         ("coretemp Package id 0", 61.0),
         ("coretemp Core 0", 58.0),
@@ -25,7 +25,7 @@ fn the_threads_of_a_core_share_its_sensor() {
 }
 
 #[test]
-fn only_sensors_of_the_processor_count() {
+fn only_cpu_sensors_count() {
     for (label, expected) in [
         ("coretemp Package id 1", Some(Spot::Package)),
         ("coretemp Physical id 0", Some(Spot::Package)),
@@ -50,20 +50,20 @@ fn only_sensors_of_the_processor_count() {
 }
 
 #[test]
-fn the_hottest_package_counts() {
+fn reports_the_hottest_package() {
     let temperatures = hybrid(&[("coretemp Package id 0", 40.0), ("coretemp Package id 1", 45.0)]);
     assert_eq!(temperatures.package, Ok(45.0));
-    assert_eq!(temperatures.cores.get(0), Err(HIDDEN));
+    assert_eq!(temperatures.cores.get(0), Err(MISSING_REASON));
 }
 
 #[test]
-fn a_control_value_counts_only_where_there_is_no_other() {
+fn uses_the_control_value_only_if_there_is_no_other() {
     assert_eq!(hybrid(&[("k10temp Tctl", 70.0), ("k10temp Tdie", 43.0)]).package, Ok(43.0));
     assert_eq!(hybrid(&[("k10temp Tctl", 70.0)]).package, Ok(70.0));
 }
 
 #[test]
-fn values_that_make_no_sense_are_failures() {
+fn implausible_values_are_read_failures() {
     for celsius in [f64::NAN, f64::INFINITY, -128.0, 255.5] {
         let temperatures = hybrid(&[("coretemp Package id 0", celsius)]);
         assert_eq!(temperatures.package, Err(UnavailableReason::ReadFailed), "{celsius}");
@@ -73,13 +73,13 @@ fn values_that_make_no_sense_are_failures() {
 #[test]
 fn a_host_without_sensors_has_no_temperature() {
     let temperatures = hybrid(&[]);
-    assert_eq!((temperatures.package, temperatures.cores.get(0)), (Err(HIDDEN), Err(HIDDEN)));
+    assert_eq!((temperatures.package, temperatures.cores.get(0)), (Err(MISSING_REASON), Err(MISSING_REASON)));
 }
 
 #[test]
-fn with_several_packages_a_core_sensor_could_be_of_any() {
+fn core_sensors_are_ambiguous_with_several_packages() {
     let system = sysinfo_with_sensors(&[("coretemp Core 0", 50.0), ("coretemp Package id 1", 51.0)]);
-    let temperatures = Temperatures::read(&recorded("256-core-with-offline"), &system, &[0, 255], HIDDEN);
+    let temperatures = Temperatures::read(&recorded("256-core-with-offline"), &system, &[0, 255], MISSING_REASON);
     assert_eq!(temperatures.package, Ok(51.0));
     assert_eq!(temperatures.cores.get(0), Err(UnavailableReason::NotSupported));
 }

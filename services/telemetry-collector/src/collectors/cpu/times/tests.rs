@@ -24,7 +24,7 @@ fn parsed(text: &str) -> Result<CpuTimes, Malformed> {
 }
 
 #[test]
-fn a_reading_is_what_the_file_says() {
+fn parses_every_field() {
     let times = parsed(
         "cpu  11 12 13 14 15 16 17 18 19 20\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu3 10 10 10 10 10 10 10 10 10 10\nintr 5\n",
     );
@@ -43,32 +43,32 @@ fn a_reading_is_what_the_file_says() {
         guest: 9,
         guest_nice: 10,
     };
-    assert_eq!((first, times.whole.user, times.whole.guest_nice), (expected, 11, 20));
+    assert_eq!((first, times.total.user, times.total.guest_nice), (expected, 11, 20));
 }
 
 #[test]
-fn old_kernels_show_fewer_fields_and_new_ones_may_show_more() {
+fn accepts_fewer_fields_of_old_kernels_and_more_of_new_ones() {
     let old = parsed("cpu 1 2 3 4\ncpu0 1 2 3 4\nintr 5\n").unwrap();
-    assert_eq!(old.whole, Ticks { user: 1, nice: 2, system: 3, idle: 4, ..Ticks::default() });
+    assert_eq!(old.total, Ticks { user: 1, nice: 2, system: 3, idle: 4, ..Ticks::default() });
 
     let new = parsed("cpu 1 2 3 4 5 6 7 8 9 10 11\ncpu0 1 2 3 4 5 6 7 8 9 10 11\nintr 5\n").unwrap();
-    assert_eq!((new.whole.idle, new.whole.guest_nice), (4, 10));
+    assert_eq!((new.total.idle, new.total.guest_nice), (4, 10));
 }
 
 #[test]
-fn what_is_no_proc_stat_is_refused_with_its_line() {
+fn rejects_malformed_text_with_the_line_number() {
     for (text, problem) in [
         ("", "line 1: is missing"),
-        ("cpu", "line 1: is cut off"),
-        ("intr 5\n", "line 1: is not a processor's"),
-        ("cpu0 1 2 3 4\n", "line 1: a processor before all processors"),
-        ("cpu 1 2 3\n", "line 1: has 3 numbers, not at least 4"),
+        ("cpu", "line 1: is truncated"),
+        ("intr 5\n", "line 1: is not a CPU line"),
+        ("cpu0 1 2 3 4\n", "line 1: comes before the line of totals"),
+        ("cpu 1 2 3\n", "line 1: has 3 fields, fewer than 4"),
         ("cpu 1 2 3 -4\n", "line 1: \"-4\" is not a number of ticks"),
         ("cpu 1 2 3 99999999999999999999\n", "line 1: \"99999999999999999999\" is not a number of ticks"),
-        ("cpu 1 2 3 4\nintr 5\n", "line 2: is not a processor's"),
-        ("cpu 1 2 3 4\ncpu 1 2 3 4\nintr 5\n", "line 2: all processors a second time"),
-        ("cpu 1 2 3 4\ncpux 1 2 3 4\nintr 5\n", "line 2: \"cpux\" is no processor"),
-        ("cpu 1 2 3 4\ncpu0 1 2 3 4 5\nintr 5\n", "line 2: has 5 numbers where the first line has 4"),
+        ("cpu 1 2 3 4\nintr 5\n", "line 2: is not a CPU line"),
+        ("cpu 1 2 3 4\ncpu 1 2 3 4\nintr 5\n", "line 2: is a second line of totals"),
+        ("cpu 1 2 3 4\ncpux 1 2 3 4\nintr 5\n", "line 2: \"cpux\" is not a CPU"),
+        ("cpu 1 2 3 4\ncpu0 1 2 3 4 5\nintr 5\n", "line 2: has 5 fields, but the first line has 4"),
         ("cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 1 2 3 4\nintr 5\n", "line 3: cpu1 is out of order"),
     ] {
         assert_eq!(parsed(text).unwrap_err().to_string(), problem, "{text:?}");
@@ -76,7 +76,7 @@ fn what_is_no_proc_stat_is_refused_with_its_line() {
 }
 
 #[test]
-fn shares_are_of_the_time_between_two_readings() {
+fn shares_cover_the_time_between_two_readings() {
     let now = Ticks {
         user: 1040,
         nice: 105,
@@ -90,7 +90,7 @@ fn shares_are_of_the_time_between_two_readings() {
         guest_nice: 7,
     };
     let Shares { busy_percent, states } = now.shares_since(&BASE).unwrap();
-    // 200 ticks in all; the guests' are inside user and nice and count once.
+    // 200 ticks in total. Guest time is part of user and nice time and counts once.
     let expected = CpuStates {
         user_percent: 20.0,
         nice_percent: 2.5,
@@ -107,7 +107,7 @@ fn shares_are_of_the_time_between_two_readings() {
 }
 
 #[test]
-fn shares_are_rounded_to_hundredths_and_still_add_up() {
+fn shares_are_rounded_to_hundredths_and_add_up_to_100() {
     let now = Ticks { user: BASE.user + 2, system: BASE.system + 2, idle: BASE.idle + 2, ..BASE };
     let Shares { busy_percent, states } = now.shares_since(&BASE).unwrap();
     assert_eq!((busy_percent, states.idle_percent), (66.67, 33.33));
@@ -115,7 +115,7 @@ fn shares_are_rounded_to_hundredths_and_still_add_up() {
 }
 
 #[test]
-fn idle_time_that_steps_back_counts_as_none() {
+fn idle_time_that_decreases_counts_as_zero() {
     let now = Ticks { user: BASE.user + 50, idle: BASE.idle - 3, iowait: BASE.iowait + 50, ..BASE };
     let Shares { busy_percent, states } = now.shares_since(&BASE).unwrap();
     assert_eq!((busy_percent, states.idle_percent, states.iowait_percent), (50.0, 0.0, 50.0));
@@ -125,7 +125,7 @@ fn idle_time_that_steps_back_counts_as_none() {
 }
 
 #[test]
-fn any_other_counter_that_steps_back_was_reset() {
+fn any_other_counter_that_decreases_was_reset() {
     for now in [
         Ticks { user: 999, ..BASE },
         Ticks { nice: 99, ..BASE },
@@ -142,21 +142,21 @@ fn any_other_counter_that_steps_back_was_reset() {
 }
 
 #[test]
-fn counters_that_stand_still_say_nothing() {
+fn unchanged_counters_have_no_shares() {
     assert_eq!(BASE.shares_since(&BASE), Err(UnavailableReason::NoProgress));
 }
 
 #[test]
-fn a_guest_never_has_more_than_its_host() {
+fn guest_time_never_exceeds_user_time() {
     let now = Ticks { user: BASE.user + 10, guest: BASE.guest + 11, idle: BASE.idle + 90, ..BASE };
     assert_eq!(now.shares_since(&BASE).unwrap().states.guest_percent, 10.0);
 }
 
 #[test]
-fn processors_are_compared_by_number_not_by_place() {
+fn compares_cpus_by_number_not_by_position() {
     let busy = |ticks| Ticks { user: BASE.user + ticks, ..BASE };
     let base = [(0, BASE), (2, BASE), (5, BASE)];
-    let now = CpuTimes { whole: BASE, cores: vec![(1, busy(7)), (2, busy(7)), (5, BASE), (6, busy(7))] };
+    let now = CpuTimes { total: BASE, cores: vec![(1, busy(7)), (2, busy(7)), (5, BASE), (6, busy(7))] };
     let shares: Vec<_> =
         now.core_shares(&base).map(|(id, shares)| (id, shares.map(|shares| shares.busy_percent))).collect();
     let first = Err(UnavailableReason::FirstSample);
@@ -172,7 +172,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn shares_always_add_up(now in ticks(), base in ticks()) {
+    fn shares_always_add_up_to_100(now in ticks(), base in ticks()) {
         for (now, base) in [(now, base), (now, Ticks::default())] {
             if let Ok(Shares { busy_percent, states }) = now.shares_since(&base) {
                 prop_assert!((states.total_percent() - 100.0).abs() < 1e-9, "{states:?}");
@@ -184,12 +184,12 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_strange(text in any::<Vec<u8>>()) {
+    fn parsing_arbitrary_bytes_never_panics(text in any::<Vec<u8>>()) {
         CpuTimes::default().parse(&text).ok();
     }
 
     #[test]
-    fn a_file_cut_short_is_never_a_smaller_host(length in 0usize..115) {
+    fn a_truncated_file_is_never_taken_for_a_smaller_host(length in 0usize..115) {
         let text = "cpu  100 200 300 400 0 0 0 0 0 0\ncpu0 50 100 150 200 0 0 0 0 0 0\ncpu1 50 100 150 200 0 0 0 0 0 0\nintr 12345 0 0 0 0\n";
         prop_assert!(length < text.len());
         prop_assert!(parsed(&text[..length]).is_err(), "{:?}", &text[..length]);
