@@ -1,6 +1,6 @@
-//! Generates the Rust side of `//proto/telemetry/v1`: messages and gRPC stubs, their JSON, the descriptor set.
+//! Generates Rust code from `//proto/telemetry/v1`: messages, gRPC stubs, JSON and the descriptor set.
 //!
-//! Cargo and Bazel run this same script; Bazel says where the protos are through `PROTO_ROOT`.
+//! Cargo and Bazel run the same script. Bazel sets `PROTO_ROOT` to the directory of the protos.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! The telemetry schema in Rust: what the monorepo's services send each other.
+//! The telemetry schema in Rust: the messages that the services of this monorepo exchange.
 //!
-//! The shapes are written in `//proto` and generated; by hand there are only their constructors, checks and canonical
-//! JSON. A message that comes from outside is read with [`v1::TelemetryMessage::from_json`], which refuses what breaks
-//! the schema's promises and takes every minor version of its major.
+//! The types are generated from `//proto`. This crate adds constructors, validation and canonical JSON. Use
+//! [`v1::TelemetryMessage::from_json`] to read a message from outside: it accepts every minor version of the schema's
+//! major version and rejects messages that violate the schema.
 //!
 //! ```
 //! use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};

@@ -21,8 +21,8 @@ pub use generated::{
 pub use json::{DecodeError, EncodeError};
 pub use message::Stamp;
 
-/// The version of this schema, written into every message; its one source is `proto/telemetry/v1/SCHEMA_VERSION`.
+/// The version of this schema, which every message carries. It is defined in `proto/telemetry/v1/SCHEMA_VERSION`.
 pub const SCHEMA_VERSION: &str = env!("TELEMETRY_SCHEMA_VERSION");
 
-/// The serialized `FileDescriptorSet` of the package and all it imports, for gRPC reflection.
+/// The serialized `FileDescriptorSet` of the package and its imports, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,7 +1,7 @@
 //! `google.protobuf.Timestamp` and `Duration` with their canonical JSON: `2026-01-31T12:00:00.250Z` and `0.250s`.
 //!
-//! The reading and writing of both forms is `prost_types`'; what lives here is the bridge to serde, which its types
-//! do not have, and the conversions to the standard library's types.
+//! `prost_types` parses and formats both. This module adds serde support, which its types lack, and conversions from and
+//! to the types of the standard library.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use thiserror::Error;
 
-/// The first second that a canonical timestamp can name: 0001-01-01T00:00:00Z.
+/// The earliest canonical timestamp: 0001-01-01T00:00:00Z.
 const MIN_TIMESTAMP_SECONDS: i64 = -62_135_596_800;
-/// The last second that a canonical timestamp can name: 9999-12-31T23:59:59Z.
+/// The last second of canonical timestamps: 9999-12-31T23:59:59Z.
 const MAX_TIMESTAMP_SECONDS: i64 = 253_402_300_799;
 /// The longest canonical duration, about 10 000 years.
 const MAX_DURATION_SECONDS: i64 = 315_576_000_000;
@@ -35,13 +35,13 @@ pub struct Duration {
     /// Whole seconds.
     #[prost(int64, tag = "1")]
     pub seconds: i64,
-    /// Nanoseconds beside them, -999 999 999 to 999 999 999.
+    /// Additional nanoseconds, -999 999 999 to 999 999 999.
     #[prost(int32, tag = "2")]
     pub nanos: i32,
 }
 
 impl Timestamp {
-    /// Whether the value is one that canonical JSON can write: year 1 to 9999, nanoseconds within their second.
+    /// Whether canonical JSON can express the value: years 1 to 9999, nanoseconds within one second.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         (MIN_TIMESTAMP_SECONDS..=MAX_TIMESTAMP_SECONDS).contains(&self.seconds)
@@ -50,7 +50,7 @@ impl Timestamp {
 }
 
 impl Duration {
-    /// Whether the value is one that canonical JSON can write: at most ±315 576 000 000 s, one sign.
+    /// Whether canonical JSON can express the value: at most ±315 576 000 000 s, both fields of the same sign.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         (-MAX_DURATION_SECONDS..=MAX_DURATION_SECONDS).contains(&self.seconds)
@@ -59,13 +59,14 @@ impl Duration {
     }
 }
 
-/// A time or a span that the other type cannot express.
+/// A time or duration that the target type cannot express.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("out of range")]
 pub struct OutOfRange;
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with 0, 3, 6 or 9 digits of a second, as canonical JSON has it.
+    /// RFC 3339 in UTC with 0, 3, 6 or 9 fractional digits, as in canonical JSON. Other values are formatted as
+    /// `Debug`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_canonical() {
             return fmt::Debug::fmt(self, formatter);
@@ -75,7 +76,8 @@ impl fmt::Display for Timestamp {
 }
 
 impl fmt::Display for Duration {
-    /// Seconds with 0, 3, 6 or 9 digits and an `s`, as canonical JSON has it.
+    /// Seconds with 0, 3, 6 or 9 fractional digits and an `s`, as in canonical JSON. Other values are formatted as
+    /// `Debug`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_canonical() {
             return fmt::Debug::fmt(self, formatter);
@@ -119,7 +121,7 @@ impl TryFrom<Timestamp> for SystemTime {
 }
 
 impl From<std::time::Duration> for Duration {
-    /// Spans beyond 10 000 years become the longest that there is.
+    /// Converts the duration, capped at the longest canonical one (about 10 000 years).
     fn from(span: std::time::Duration) -> Self {
         match i64::try_from(span.as_secs()) {
             Ok(seconds) if seconds < MAX_DURATION_SECONDS => Self { seconds, nanos: span.subsec_nanos().cast_signed() },
@@ -131,7 +133,7 @@ impl From<std::time::Duration> for Duration {
 impl TryFrom<Duration> for std::time::Duration {
     type Error = OutOfRange;
 
-    /// Negative spans are out of range.
+    /// Converts the duration. Negative ones are out of range.
     fn try_from(span: Duration) -> Result<Self, Self::Error> {
         let Duration { seconds, nanos } = Some(span).filter(Duration::is_canonical).ok_or(OutOfRange)?;
         let seconds = u64::try_from(seconds).map_err(|_| OutOfRange)?;
@@ -140,7 +142,7 @@ impl TryFrom<Duration> for std::time::Duration {
     }
 }
 
-/// Gives a canonical type the serde form that its `Display` and `FromStr` have.
+/// Implements serde as a string, by means of `Display` and `FromStr`.
 macro_rules! serde_as_canonical_text {
     ($canonical:ty, $what:literal) => {
         impl Serialize for $canonical {
@@ -159,7 +161,7 @@ macro_rules! serde_as_canonical_text {
                     type Value = $canonical;
 
                     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        formatter.write_str(concat!("a ", $what, " as text"))
+                        formatter.write_str(concat!("a ", $what, " as a string"))
                     }
 
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_are_written_in_utc_with_the_digits_they_need() {
+    fn formats_timestamps_in_utc_with_as_many_digits_as_needed() {
         let written = |seconds, nanos| Timestamp { seconds, nanos }.to_string();
         assert_eq!(written(1_769_860_800, 0), "2026-01-31T12:00:00Z");
         assert_eq!(written(1_769_860_800, 250_000_000), "2026-01-31T12:00:00.250Z");
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_written_in_seconds_with_the_digits_they_need() {
+    fn formats_durations_in_seconds_with_as_many_digits_as_needed() {
         let written = |seconds, nanos| Duration { seconds, nanos }.to_string();
         assert_eq!(written(1, 0), "1s");
         assert_eq!(written(0, 200_000_000), "0.200s");
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn both_read_what_they_write_and_offsets_too() {
+    fn parses_what_it_formats_as_well_as_time_zone_offsets() {
         let noon = Timestamp { seconds: 1_769_860_800, nanos: 1_000 };
         let json = serde_json::to_string(&noon).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), noon);
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_canonical_json_cannot_write_is_refused() {
+    fn rejects_values_that_canonical_json_cannot_express() {
         for timestamp in [
             Timestamp { seconds: MAX_TIMESTAMP_SECONDS + 1, nanos: 0 },
             Timestamp { seconds: 0, nanos: -1 },
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_library_cannot_express_is_refused_without_panicking() {
+    fn rejects_values_that_the_standard_library_cannot_express() {
         for duration in [
             Duration { seconds: i64::MIN, nanos: 0 },
             Duration { seconds: -1, nanos: 0 },

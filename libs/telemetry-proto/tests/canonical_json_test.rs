@@ -1,4 +1,4 @@
-//! The JSON that is written, and the forms of it that are read.
+//! The canonical JSON that is written, and the other forms that are accepted.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -9,7 +9,7 @@ use support::{bare_sample, full_sample, gap};
 use telemetry_proto::v1::SCHEMA_VERSION;
 
 #[test]
-fn a_full_sample_is_written_in_the_canonical_form() {
+fn writes_a_full_sample_as_canonical_json() {
     let states = json!({
         "user_percent": 40.0, "nice_percent": 2.5, "system_percent": 7.0, "idle_percent": 45.0, "iowait_percent": 3.0,
         "irq_percent": 0.5, "softirq_percent": 1.5, "steal_percent": 0.5, "guest_percent": 10.0,
@@ -65,7 +65,7 @@ fn a_full_sample_is_written_in_the_canonical_form() {
 }
 
 #[test]
-fn zeros_are_written_out_and_absent_values_are_not() {
+fn writes_zeros_but_not_absent_values() {
     let sample = written(&bare_sample());
     let metadata = json!({
         "hostname": "edge-1", "host_id": "", "boot_id": "", "os": "", "kernel": "", "arch": "",
@@ -78,7 +78,7 @@ fn zeros_are_written_out_and_absent_values_are_not() {
 }
 
 #[test]
-fn a_gap_is_one_line_in_the_order_of_the_schema() {
+fn writes_a_gap_record_as_one_line_in_schema_order() {
     let expected = concat!(
         r#"{"schema_version":"1.0.0","message_id":"019c13f6-3c00-7abc-8def-0123456789ab","#,
         r#""instance_id":"3f2504e0-4f89-41d3-9a0c-0305e82c3301","sequence":"10","#,
@@ -90,7 +90,7 @@ fn a_gap_is_one_line_in_the_order_of_the_schema() {
 }
 
 #[test]
-fn what_other_protobuf_runtimes_may_write_is_read() {
+fn reads_json_forms_of_other_protobuf_runtimes() {
     type Rewrite = fn(&mut Value);
     let rewrites: [(&str, Rewrite); 5] = [
         ("lowerCamelCase names", |json| {
@@ -102,11 +102,11 @@ fn what_other_protobuf_runtimes_may_write_is_read() {
         }),
         ("another time zone", |json| json["collected_at"] = json!("2026-01-31T13:00:00.25+01:00")),
         ("enum by number", |json| json["data"]["cpu"]["unavailable"][0]["reason"] = json!(1)),
-        ("double without fraction, or as text", |json| {
+        ("double without fraction, or as a string", |json| {
             json["data"]["cpu"]["usage_percent"] = json!(52);
             json["data"]["cpu"]["temperature_celsius"] = json!("61.875");
         }),
-        ("32-bit number as text", |json| json["data"]["cpu"]["logical_count"] = json!("2")),
+        ("32-bit number as a string", |json| json["data"]["cpu"]["logical_count"] = json!("2")),
     ];
     for (name, rewrite) in rewrites {
         let mut json = written(&full_sample());

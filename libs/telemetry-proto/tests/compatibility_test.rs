@@ -1,4 +1,4 @@
-//! Messages of older and newer schemas.
+//! Messages of older and newer schema versions.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -17,7 +17,7 @@ use telemetry_proto::v1::{
 const NEWER_MINOR: &str = "1.99.0";
 
 #[test]
-fn an_older_message_without_the_optional_fields_is_read() {
+fn reads_an_older_message_without_the_optional_fields() {
     let mut json = written(&full_sample());
     for pointer in [
         "/data/metadata/host_id",
@@ -44,7 +44,7 @@ fn an_older_message_without_the_optional_fields_is_read() {
 }
 
 #[test]
-fn zeros_left_out_are_zeros() {
+fn reads_omitted_zeros_as_zeros() {
     let mut json = written(&full_sample());
     remove(&mut json, "/data/cpu/cores/0/core_id");
     remove(&mut json, "/data/cpu/load_averages/one");
@@ -52,7 +52,7 @@ fn zeros_left_out_are_zeros() {
 }
 
 #[test]
-fn fields_of_a_newer_minor_are_ignored_at_every_level() {
+fn ignores_unknown_fields_at_every_level() {
     let mut json = written(&full_sample());
     let mut objects = vec![String::new()];
     for pointer in [
@@ -77,13 +77,13 @@ fn fields_of_a_newer_minor_are_ignored_at_every_level() {
     expected.schema_version = NEWER_MINOR.to_owned();
     assert_eq!(read(&json).unwrap(), expected);
 
-    // Within the version that this build knows, too: a writer's additions are no reason to lose a message.
+    // The same applies to the current version: unknown fields are no reason to lose a message.
     json["schema_version"] = json!(SCHEMA_VERSION);
     assert_eq!(read(&json).unwrap(), full_sample());
 }
 
 #[test]
-fn fields_of_a_newer_minor_are_ignored_in_protobuf() {
+fn ignores_unknown_fields_in_protobuf() {
     let mut bytes = full_sample().encode_to_vec();
     bytes.extend([0x98, 0x06, 0x07]); // field 99, varint
     bytes.extend([0xa2, 0x06, 0x02, b'h', b'i']); // field 100, bytes
@@ -91,7 +91,7 @@ fn fields_of_a_newer_minor_are_ignored_in_protobuf() {
 }
 
 #[test]
-fn enum_values_of_a_newer_minor_are_unspecified() {
+fn reads_unknown_enum_values_as_unspecified() {
     for unknown in [json!("GAP_REASON_OF_THE_FUTURE"), json!(99)] {
         let mut json = written(&gap());
         set(&mut json, "/schema_version", json!(NEWER_MINOR));
@@ -107,7 +107,7 @@ fn enum_values_of_a_newer_minor_are_unspecified() {
 }
 
 #[test]
-fn enum_values_of_a_newer_minor_pass_from_protobuf_to_json() {
+fn writes_unknown_enum_values_from_protobuf_as_unspecified_in_json() {
     let mut message = gap();
     let Some(telemetry_message::Payload::Gap(record)) = &mut message.payload else { panic!("no gap") };
     record.reason = 99;
@@ -124,7 +124,7 @@ fn enum_values_of_a_newer_minor_pass_from_protobuf_to_json() {
 }
 
 #[test]
-fn a_kind_that_only_a_newer_minor_knows_is_read_as_none() {
+fn accepts_a_missing_payload_only_from_a_newer_minor_version() {
     for (known, unknown, field) in
         [("/gap", "/verdict", "payload"), ("/data", "/trace", "payload"), ("/data/cpu", "/data/disk", "data.metrics")]
     {
@@ -137,24 +137,24 @@ fn a_kind_that_only_a_newer_minor_knows_is_read_as_none() {
         assert_eq!(message.schema_version, NEWER_MINOR);
         assert_eq!(TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap(), message);
 
-        // Whoever writes no newer minor has nothing that this build could not know.
+        // A writer of this minor version cannot have a payload that this build does not know.
         for version in [SCHEMA_VERSION, "1.0.0-rc.1", "1.0.1", "1.0.0+build.7"] {
             set(&mut json, "/schema_version", json!(version));
-            let refused = invalid(read(&json).unwrap_err());
-            assert_eq!((refused.field.as_str(), &refused.problem), (field, &Problem::Missing), "{unknown} {version}");
+            let rejected = invalid(read(&json).unwrap_err());
+            assert_eq!((rejected.field.as_str(), &rejected.problem), (field, &Problem::Missing), "{unknown} {version}");
         }
     }
 }
 
 #[test]
-fn another_major_is_refused_by_name() {
+fn rejects_another_major_version_by_name() {
     for version in ["0.9.0", "2.0.0", "10.0.0"] {
         let mut message = full_sample();
         message.schema_version = version.to_owned();
-        let refused = TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap_err();
-        let source = refused.source().unwrap().to_string();
+        let rejected = TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap_err();
+        let source = rejected.source().unwrap().to_string();
         assert!(source.contains("schema_version") && source.contains(version) && source.contains(SCHEMA_VERSION));
-        assert!(matches!(invalid(refused).problem, Problem::OtherMajor { .. }));
+        assert!(matches!(invalid(rejected).problem, Problem::OtherMajor { .. }));
         assert!(matches!(message.to_json(), Err(EncodeError::Invalid(_))));
     }
 }

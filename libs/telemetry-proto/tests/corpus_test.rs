@@ -1,4 +1,4 @@
-//! What the fuzzers found worth keeping holds to their laws.
+//! Replays the fuzzing corpus: the properties of `laws.rs` hold for every input in it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/laws.rs"]

@@ -5,7 +5,7 @@ use prost::Message;
 use telemetry_proto::v1::FILE_DESCRIPTOR_SET;
 
 #[test]
-fn the_descriptor_set_holds_the_package_and_all_it_imports() {
+fn contains_the_package_and_its_imports() {
     let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     let names: Vec<_> = set.file.iter().map(|file| file.name()).collect();
     for file in &set.file {
@@ -30,12 +30,12 @@ fn the_descriptor_set_holds_the_package_and_all_it_imports() {
 }
 
 #[test]
-fn every_element_of_the_schema_is_explained() {
+fn every_element_of_the_schema_has_a_comment() {
     let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     for file in set.file.iter().filter(|file| file.package() == "telemetry.v1") {
-        // Present only while the build keeps source info in the set.
+        // Only present if the build keeps source info in the set.
         let Some(source) = &file.source_code_info else { continue };
-        let explained =
+        let has_comment =
             |path: &[i32]| source.location.iter().any(|at| at.path == path && !at.leading_comments().trim().is_empty());
         let mut elements = Vec::new();
         for (m, message) in (0..).zip(&file.message_type) {
@@ -57,7 +57,7 @@ fn every_element_of_the_schema_is_explained() {
             }
         }
         for (path, name) in elements {
-            assert!(explained(&path), "{name} in {} has no comment", file.name());
+            assert!(has_comment(&path), "{name} in {} has no comment", file.name());
         }
     }
 }

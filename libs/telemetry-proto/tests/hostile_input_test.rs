@@ -1,4 +1,4 @@
-//! Text and bytes that are no message.
+//! Text and bytes that are not a message.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -10,7 +10,7 @@ use support::{full_sample, gap};
 use telemetry_proto::v1::{DecodeError, TelemetryMessage};
 
 #[test]
-fn values_of_the_wrong_type_are_no_message() {
+fn rejects_values_of_the_wrong_type() {
     for (pointer, value) in [
         ("/schema_version", json!(1)),
         ("/message_id", json!({})),
@@ -40,17 +40,17 @@ fn values_of_the_wrong_type_are_no_message() {
         ("/data/cpu/cores", json!({})),
         ("/data/cpu/cores/0", json!(0)),
         ("/data/cpu/unavailable/0/reason", json!(["UNAVAILABLE_REASON_NO_SENSOR"])),
-        ("/gap", json!({ "missing": [{ "first": "1", "last": "1" }], "count": "1" })), // beside data: two payloads
+        ("/gap", json!({ "missing": [{ "first": "1", "last": "1" }], "count": "1" })), // two payloads: data and gap
     ] {
         let mut json = written(&full_sample());
         set(&mut json, pointer, value.clone());
-        let refused = read(&json);
-        assert!(matches!(refused, Err(DecodeError::Json(_))), "{pointer} = {value}: {refused:?}");
+        let rejected = read(&json);
+        assert!(matches!(rejected, Err(DecodeError::Json(_))), "{pointer} = {value}: {rejected:?}");
     }
 }
 
 #[test]
-fn text_that_is_no_json_object_is_no_message() {
+fn rejects_text_that_is_not_a_json_object() {
     let json = String::from_utf8(full_sample().to_json().unwrap()).unwrap();
     let cases = [
         String::new(),
@@ -75,24 +75,24 @@ fn text_that_is_no_json_object_is_no_message() {
 }
 
 #[test]
-fn a_message_cut_off_anywhere_is_none() {
+fn rejects_a_message_truncated_anywhere() {
     for message in [full_sample(), gap()] {
         let json = message.to_json().unwrap();
         for end in 0..json.len() {
-            let refused = TelemetryMessage::from_json(&json[..end]);
-            assert!(matches!(refused, Err(DecodeError::Json(_))), "cut at {end}: {refused:?}");
+            let rejected = TelemetryMessage::from_json(&json[..end]);
+            assert!(matches!(rejected, Err(DecodeError::Json(_))), "cut at {end}: {rejected:?}");
         }
-        // Protobuf has no end of its own: cut between two fields it reads well, and then lacks what a message must have.
+        // Protobuf has no end marker. Truncated between two fields, it can be parsed but lacks required fields.
         let protobuf = message.encode_to_vec();
         for end in 0..protobuf.len() {
-            let refused = TelemetryMessage::from_protobuf(&protobuf[..end]);
-            assert!(refused.is_err(), "cut at {end}: {refused:?}");
+            let rejected = TelemetryMessage::from_protobuf(&protobuf[..end]);
+            assert!(rejected.is_err(), "cut at {end}: {rejected:?}");
         }
     }
 }
 
 #[test]
-fn size_is_no_way_around_the_checks() {
+fn checks_huge_values_too() {
     const MANY: usize = 1_000_000;
     let digits = "9".repeat(MANY);
     let long = "x".repeat(MANY);
@@ -112,13 +112,13 @@ fn size_is_no_way_around_the_checks() {
     let text = String::from_utf8(full_sample().to_json().unwrap()).unwrap();
     let number = text.replacen("52.0", &digits, 1);
     assert!(matches!(TelemetryMessage::from_json(number.as_bytes()), Err(DecodeError::Json(_))));
-    // The length of a field is what its bytes are, not what it says.
+    // A field that claims to be longer than the input.
     let lengths = [&[0x0a][..], &[0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
     assert!(matches!(TelemetryMessage::from_protobuf(&lengths), Err(DecodeError::Protobuf(_))));
 }
 
 #[test]
-fn depth_does_not_exhaust_the_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     const DEPTH: usize = 1_000_000;
     let json = String::from_utf8(gap().to_json().unwrap()).unwrap();
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
@@ -129,7 +129,7 @@ fn depth_does_not_exhaust_the_stack() {
             let _ = TelemetryMessage::from_json(nested.as_bytes());
         }
     }
-    // Groups that no end tag closes, one inside the other.
+    // Nested groups without end tags.
     let groups = [0x9b, 0x06].repeat(DEPTH);
     assert!(matches!(TelemetryMessage::from_protobuf(&groups), Err(DecodeError::Protobuf(_))));
 }

@@ -1,4 +1,4 @@
-//! Python's protobuf reads what is written here, and what it writes is read here: both mean the same.
+//! Compatibility with Python's protobuf: each side reads the messages of the other, with the same meaning.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -20,13 +20,13 @@ use support::json::invalid;
 use support::strategies::valid_message;
 use telemetry_proto::v1::{DecodeError, FILE_DESCRIPTOR_SET, TelemetryMessage};
 
-/// What tests/python/rewrite.py gives for one message.
+/// Output of tests/python/rewrite.py for one message.
 struct Rewritten {
     json: Vec<Vec<u8>>,
     protobuf: Vec<u8>,
 }
 
-/// Has Python read messages, JSON and protobuf of each (no JSON: only the protobuf), and write them again.
+/// Has Python read messages, each as JSON and protobuf, and write them again. An empty JSON is not read.
 fn rewritten_by_python(messages: &[(Vec<u8>, Vec<u8>)]) -> Vec<Rewritten> {
     let python =
         env::var_os("TELEMETRY_PYTHON").expect("TELEMETRY_PYTHON is not set; run: eval \"$(scripts/setup.sh)\"");
@@ -43,7 +43,7 @@ fn rewritten_by_python(messages: &[(Vec<u8>, Vec<u8>)]) -> Vec<Rewritten> {
     let mut stdin = script.stdin.take().unwrap();
     let writer = thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = script.wait_with_output().unwrap();
-    // Python's own words are on the standard error, above.
+    // Python's error message is on standard error, above.
     assert!(output.status.success(), "{}", output.status);
     writer.join().unwrap().unwrap();
 
@@ -60,7 +60,7 @@ fn rewritten_by_python(messages: &[(Vec<u8>, Vec<u8>)]) -> Vec<Rewritten> {
 }
 
 #[test]
-fn what_python_makes_of_our_messages_is_what_we_wrote() {
+fn messages_are_unchanged_after_python_rewrites_them() {
     let mut messages = hard_messages();
     for golden in goldens().into_iter().filter(|golden| golden.message == "TelemetryMessage") {
         messages.push((golden.case, TelemetryMessage::from_json(&golden.json).unwrap()));
@@ -82,24 +82,21 @@ fn what_python_makes_of_our_messages_is_what_we_wrote() {
 }
 
 #[test]
-fn what_is_no_number_is_refused_as_python_writes_it() {
-    let no_numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    let encoded: Vec<_> = no_numbers
+fn rejects_nan_and_infinity_as_python_writes_them() {
+    let non_finite = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let encoded: Vec<_> = non_finite
         .iter()
-        .map(|no_number| {
+        .map(|value| {
             let mut message = support::full_sample();
-            cpu_mut(&mut message).temperature_celsius = Some(*no_number);
+            cpu_mut(&mut message).temperature_celsius = Some(*value);
             (Vec::new(), message.encode_to_vec())
         })
         .collect();
-    for (no_number, python) in no_numbers.iter().zip(rewritten_by_python(&encoded)) {
+    for (value, python) in non_finite.iter().zip(rewritten_by_python(&encoded)) {
         for json in &python.json {
-            let refused = invalid(TelemetryMessage::from_json(json).unwrap_err());
-            assert_eq!(refused.field, "data.cpu.temperature_celsius", "{no_number}");
+            let rejected = invalid(TelemetryMessage::from_json(json).unwrap_err());
+            assert_eq!(rejected.field, "data.cpu.temperature_celsius", "{value}");
         }
-        assert!(
-            matches!(TelemetryMessage::from_protobuf(&python.protobuf), Err(DecodeError::Invalid(_))),
-            "{no_number}"
-        );
+        assert!(matches!(TelemetryMessage::from_protobuf(&python.protobuf), Err(DecodeError::Invalid(_))), "{value}");
     }
 }

@@ -1,4 +1,5 @@
-//! What was released holds: every message ever written is read, and what is written today is read by every release.
+//! Compatibility with released schemas: this build reads the messages of every release, and every release reads its
+//! messages.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -24,9 +25,9 @@ fn today() -> Schema {
     Schema::from_image(FILE_DESCRIPTOR_SET)
 }
 
-// What was written
+// Reading messages of earlier releases
 
-/// Both encodings of what today's code reads in both, which must be the same.
+/// Reads a message from both encodings, checks that they are equal, and writes both again.
 fn read_and_rewritten<M>(json: &[u8], protobuf: &[u8]) -> (Vec<u8>, Vec<u8>)
 where
     M: Message + Default + PartialEq + Debug + Serialize + DeserializeOwned,
@@ -49,18 +50,18 @@ fn rewritten(message: &str, json: &[u8], protobuf: &[u8]) -> (Vec<u8>, Vec<u8>) 
         "SetIntervalResponse" => read_and_rewritten::<SetIntervalResponse>(json, protobuf),
         "HealthRequest" => read_and_rewritten::<HealthRequest>(json, protobuf),
         "HealthResponse" => read_and_rewritten::<HealthResponse>(json, protobuf),
-        other => panic!("a golden of {other}, which this test cannot read"),
+        other => panic!("add {other} to this test: there is a golden of it"),
     }
 }
 
 #[test]
-fn every_message_ever_written_is_read_and_means_the_same_when_written_again() {
+fn reads_messages_of_every_release_and_writes_them_unchanged() {
     for release in releases() {
         assert!(!release.goldens.is_empty(), "{}", release.version);
         for golden in &release.goldens {
             let name = &golden.message;
             let (json, protobuf) = rewritten(name, &golden.json, &golden.protobuf);
-            // Compared by the release's own schema: fields that came later are zeros to today's code.
+            // Compare by the schema of the release: this build also has later fields, as zeros.
             let meant = values(&release.schema.read_protobuf(name, &golden.protobuf).unwrap());
             assert_eq!(values(&release.schema.read_json(name, &golden.json).unwrap()), meant, "{:?}", golden.path);
             assert_eq!(values(&release.schema.read_json(name, &json).unwrap()), meant, "{:?}", golden.path);
@@ -69,10 +70,10 @@ fn every_message_ever_written_is_read_and_means_the_same_when_written_again() {
     }
 }
 
-// What is written today
+// Reading this build's messages with earlier releases
 
 #[test]
-fn every_release_reads_todays_messages_and_loses_only_what_it_does_not_know() {
+fn every_release_reads_the_goldens_and_loses_only_unknown_fields() {
     for release in releases() {
         for Golden { message, case, json, protobuf } in goldens() {
             release
@@ -84,7 +85,7 @@ fn every_release_reads_todays_messages_and_loses_only_what_it_does_not_know() {
 }
 
 #[test]
-fn any_valid_message_is_read_by_every_release() {
+fn every_release_reads_any_valid_message() {
     let (today, releases) = (today(), releases());
     proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }, |(message in valid_message())| {
         let (json, protobuf) = (message.to_json().unwrap(), message.encode_to_vec());
@@ -95,7 +96,7 @@ fn any_valid_message_is_read_by_every_release() {
     });
 }
 
-/// Today's schema after `change`, as some other version of it.
+/// Today's schema with `change` applied.
 fn changed(change: impl FnOnce(&mut FileDescriptorSet)) -> Schema {
     let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     change(&mut set);
@@ -114,7 +115,7 @@ fn is_read_by(older: &Schema) -> Result<(), String> {
 }
 
 #[test]
-fn a_schema_without_later_additions_loses_them_alone() {
+fn an_older_schema_loses_only_later_additions() {
     let older = changed(|set| {
         fields_of(set, "CpuMetrics").retain(|field| field.name() != "temperature_celsius");
         fields_of(set, "TelemetryMetadata").retain(|field| field.name() != "labels");
@@ -127,7 +128,7 @@ fn a_schema_without_later_additions_loses_them_alone() {
 }
 
 #[test]
-fn a_schema_that_names_or_numbers_a_field_otherwise_is_found_out() {
+fn detects_a_renamed_renumbered_or_retyped_field() {
     let renamed = changed(|set| fields_of(set, "CpuMetrics")[0].name = Some("busy_percent".to_owned()));
     let loss = is_read_by(&renamed).unwrap_err();
     assert!(loss.contains("TelemetryMessage") && loss.contains("busy_percent"), "{loss}");
@@ -141,9 +142,9 @@ fn a_schema_that_names_or_numbers_a_field_otherwise_is_found_out() {
     is_read_by(&retyped).unwrap_err();
 }
 
-// The goldens themselves
+// Coverage of the goldens
 
-/// Names of the fields and of the enum values that are set in a message and below.
+/// Collects the names of all fields and enum values that are set in a message, including nested ones.
 fn used(message: &DynamicMessage, names: &mut BTreeSet<String>) {
     for (field, value) in message.fields() {
         names.insert(field.full_name().to_owned());

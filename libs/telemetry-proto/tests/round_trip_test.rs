@@ -1,4 +1,4 @@
-//! Whatever the schema allows survives both encodings; whatever it does not is refused by both.
+//! Round trips: valid messages survive both encodings, and both reject invalid ones.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -12,7 +12,7 @@ use support::{bare_sample, full_sample, gap};
 use telemetry_proto::v1::{EncodeError, TelemetryMessage};
 
 #[test]
-fn every_payload_survives_json_and_protobuf() {
+fn every_payload_survives_both_encodings() {
     for message in [full_sample(), bare_sample(), gap()] {
         assert_eq!(TelemetryMessage::from_json(&message.to_json().unwrap()).unwrap(), message);
         assert_eq!(TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap(), message);
@@ -20,7 +20,7 @@ fn every_payload_survives_json_and_protobuf() {
 }
 
 #[test]
-fn what_is_hard_survives_json_and_protobuf() {
+fn edge_cases_survive_both_encodings() {
     for (case, message) in hard_messages() {
         let from_json = TelemetryMessage::from_json(&message.to_json().unwrap());
         assert_eq!(from_json.unwrap_or_else(|error| panic!("{case}: {error:?}")), message, "{case}");
@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_valid_message_survives_json_and_protobuf(message in valid_message()) {
+    fn any_valid_message_survives_both_encodings(message in valid_message()) {
         let json = message.to_json().unwrap();
         prop_assert!(!json.contains(&b'\n'));
         prop_assert_eq!(&TelemetryMessage::from_json(&json).unwrap(), &message);
@@ -41,7 +41,7 @@ proptest! {
     }
 
     #[test]
-    fn writers_and_readers_refuse_what_the_check_refuses_and_nothing_else(message in any_message()) {
+    fn writers_and_readers_reject_exactly_what_the_check_rejects(message in any_message()) {
         let json = message.to_json();
         let reread = TelemetryMessage::from_protobuf(&message.encode_to_vec());
         match message.check() {
@@ -57,13 +57,13 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_anywhere_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
         let _ = TelemetryMessage::from_json(&bytes);
         let _ = TelemetryMessage::from_protobuf(&bytes);
     }
 
     #[test]
-    fn damaged_messages_are_read_or_refused(
+    fn damaged_messages_never_panic(
         message in valid_message(),
         at in any::<proptest::sample::Index>(),
         byte in any::<u8>(),

@@ -1,7 +1,8 @@
-//! The promises of the schema that its types alone cannot keep.
+//! Validation: the rules of the schema that its types cannot express.
 //!
-//! The same checks stand at both ends: a writer refuses to send what a reader would refuse to take. They ask nothing
-//! that an older minor version could not have known, and nothing of enum values or payloads that a newer one added.
+//! Writers and readers run the same checks, so that a writer never sends a message that a reader would reject. The
+//! checks require nothing that an older minor version did not have, and accept enum values and payloads that a newer
+//! one added.
 
 use std::fmt;
 
@@ -17,17 +18,17 @@ use super::{
 };
 use crate::well_known::{Duration, Timestamp};
 
-/// How far the shares of a processor's time may be from 100 in sum: each is rounded on its own.
+/// How far the sum of a CPU's shares may be from 100: each share may be rounded separately.
 const TOTAL_TOLERANCE_PERCENT: f64 = 0.5;
 const ABSOLUTE_ZERO_CELSIUS: f64 = -273.15;
 
-/// A message breaks a promise of the schema.
+/// A message that violates the schema.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidMessage {
-    /// Path of the field, in proto names ("data.cpu.cores[3].usage_percent").
+    /// Path of the field, with the field names of the schema ("data.cpu.cores[3].usage_percent").
     pub field: String,
-    /// What is wrong with it.
+    /// What is wrong with the field.
     pub problem: Problem,
 }
 
@@ -35,23 +36,23 @@ pub struct InvalidMessage {
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// It must be there and is not.
+    /// A required field is missing.
     #[error("is missing")]
     Missing,
-    /// Its value is not one that the field may have.
+    /// The value is not allowed.
     #[error("{value} is not {expected}")]
     NotAllowed {
-        /// The value as it was found.
+        /// The value found.
         value: String,
-        /// What the field may hold.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// The message is of a major version that this build does not read.
+    /// The message has a major version that this build does not support.
     #[error("{found} cannot be read by a program that knows {known}")]
     OtherMajor {
-        /// Version of the message.
+        /// Schema version of the message.
         found: Version,
-        /// Version that this build knows.
+        /// Schema version of this build.
         known: Version,
     },
 }
@@ -65,7 +66,7 @@ impl InvalidMessage {
         Self::new(field, Problem::NotAllowed { value: value.to_string(), expected })
     }
 
-    /// The same problem, seen from the message that holds this one in `field`.
+    /// Prefixes the path with `field`, the field that contains the checked message.
     fn within(mut self, field: impl fmt::Display) -> Self {
         self.field = format!("{field}.{}", self.field);
         self
@@ -75,10 +76,10 @@ impl InvalidMessage {
 type Check = Result<(), InvalidMessage>;
 
 impl TelemetryMessage {
-    /// Checks every promise of the schema, down to the last metric.
+    /// Checks the message, including all metrics, against the rules of the schema.
     ///
     /// # Errors
-    /// The first promise that is broken.
+    /// Returns the first violation.
     pub fn check(&self) -> Check {
         let written_by = readable_version(&self.schema_version)?;
         check_uuid("message_id", &self.message_id)?;
@@ -144,10 +145,10 @@ impl GapRecord {
 }
 
 impl CpuMetrics {
-    /// Checks the promises of this group.
+    /// Checks the metrics against the rules of the schema.
     ///
     /// # Errors
-    /// The first promise that is broken.
+    /// Returns the first violation.
     pub fn check(&self) -> Check {
         check_percent("usage_percent", self.usage_percent)?;
         if let Some(states) = &self.states {
@@ -245,7 +246,7 @@ impl UnavailableField {
     }
 }
 
-/// The version that wrote a message, when this build may read it.
+/// The schema version of a message, if this build can read it.
 fn readable_version(schema_version: &str) -> Result<Version, InvalidMessage> {
     let parse = |text: &str| {
         Version::parse(text)
@@ -258,7 +259,8 @@ fn readable_version(schema_version: &str) -> Result<Version, InvalidMessage> {
     Ok(found)
 }
 
-/// A newer minor version may have put something there that this build does not see; a newer patch or build may not.
+/// Accepts a missing value only from a newer minor version, which may have set one that this build does not know. Patch
+/// and build versions add no fields.
 fn missing_unless_newer(field: &str, written_by: &Version) -> Check {
     match Version::parse(SCHEMA_VERSION) {
         Ok(known) if written_by.minor > known.minor => Ok(()),
@@ -277,7 +279,7 @@ fn check_not_empty(field: &str, text: &str) -> Check {
     Ok(())
 }
 
-/// One form alone, so that readers can compare identities as text.
+/// Accepts a single form, so that readers can compare IDs as strings.
 fn check_uuid(field: &str, text: &str) -> Check {
     let is_canonical = |id: Uuid| !id.is_nil() && id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
     if !Uuid::try_parse(text).is_ok_and(is_canonical) {

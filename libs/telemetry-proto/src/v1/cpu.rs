@@ -1,9 +1,10 @@
-//! Constructors of the processor metrics.
+//! Constructors and sums of the CPU metrics.
 
 use super::{CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, InvalidMessage, LoadAverages};
 
 impl CpuMetrics {
-    /// The metrics of these processors, ascending by `core_id`; what is known of them as a whole is for the caller to add.
+    /// Metrics of these logical CPUs, which must ascend by `core_id`. Sets `logical_count`; the caller sets other
+    /// totals.
     #[must_use]
     pub fn new(cores: Vec<CoreMetrics>) -> Self {
         Self { logical_count: u32::try_from(cores.len()).unwrap_or(u32::MAX), cores, ..Self::default() }
@@ -11,10 +12,10 @@ impl CpuMetrics {
 }
 
 impl LoadAverages {
-    /// Run-queue averages over one, five and fifteen minutes.
+    /// Load averages over one, five and fifteen minutes.
     ///
     /// # Errors
-    /// When a value is negative, infinite or not a number.
+    /// If a value is negative, infinite or NaN.
     pub fn new(one: f64, five: f64, fifteen: f64) -> Result<Self, InvalidMessage> {
         let averages = Self { one, five, fifteen };
         averages.check()?;
@@ -23,10 +24,10 @@ impl LoadAverages {
 }
 
 impl CpuFrequencies {
-    /// Clock frequencies in MHz, each where it is known.
+    /// Clock frequencies in MHz; `None` if unknown.
     ///
     /// # Errors
-    /// When a value is not a positive number, or the lowest is above the highest.
+    /// If a value is not positive and finite, or if `min_mhz` is greater than `max_mhz`.
     pub fn new(current_mhz: Option<f64>, min_mhz: Option<f64>, max_mhz: Option<f64>) -> Result<Self, InvalidMessage> {
         let frequencies = Self { current_mhz, min_mhz, max_mhz };
         frequencies.check()?;
@@ -35,7 +36,7 @@ impl CpuFrequencies {
 }
 
 impl CoreMetrics {
-    /// A processor of which nothing is known yet but the number the kernel gave it.
+    /// A logical CPU with this number, as assigned by the kernel, and no values.
     #[must_use]
     pub fn new(core_id: u32) -> Self {
         Self { core_id, ..Self::default() }
@@ -43,7 +44,7 @@ impl CoreMetrics {
 }
 
 impl CpuStates {
-    /// Share of the time in which the processor was busy, in percent: everything but idle and iowait.
+    /// Share of time that the CPU was busy, in percent: the sum of all states except idle and iowait.
     #[must_use]
     pub fn busy_percent(&self) -> f64 {
         self.user_percent
@@ -54,7 +55,7 @@ impl CpuStates {
             + self.steal_percent
     }
 
-    /// Sum of the shares that exclude each other, in percent: 100 but for rounding. Guests are inside user and nice.
+    /// Sum of all states, in percent: 100, apart from rounding. Guest time is part of user and nice and not added.
     #[must_use]
     pub fn total_percent(&self) -> f64 {
         self.busy_percent() + self.idle_percent + self.iowait_percent

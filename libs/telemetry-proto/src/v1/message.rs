@@ -1,4 +1,4 @@
-//! Constructors of the envelope and what it carries.
+//! Constructors of messages and their payloads.
 
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
@@ -12,16 +12,16 @@ use super::{
     TelemetryMetadata, UnavailableField, UnavailableReason,
 };
 
-/// What sets one message apart from all others.
+/// Identity and time of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// UUIDv7 of the message.
+    /// UUIDv7 of the message. A message that is delivered twice has the same ID.
     pub message_id: Uuid,
-    /// UUID of the process that made it.
+    /// UUID of the collector process that created it.
     pub instance_id: Uuid,
-    /// Its number among all messages of that process, from 1.
+    /// Sequence number: counts the messages of that process, from 1.
     pub sequence: u64,
-    /// When its payload was complete.
+    /// When its payload was complete, by the host's clock.
     pub collected_at: SystemTime,
 }
 
@@ -49,7 +49,8 @@ impl TelemetryData {
 }
 
 impl GapRecord {
-    /// Says that the numbers in `missing` will never come, and why. The ranges must ascend and not overlap.
+    /// A record that the sequence numbers in `missing` will never be delivered, and why. The ranges must ascend and not
+    /// overlap.
     #[must_use]
     pub fn new(missing: impl IntoIterator<Item = RangeInclusive<u64>>, reason: GapReason) -> Self {
         let missing: Vec<_> = missing.into_iter().map(SequenceRange::from).collect();
@@ -57,7 +58,7 @@ impl GapRecord {
         Self { missing, reason: reason.into(), count, instance_id: None }
     }
 
-    /// The same of another instance than the one whose message this is.
+    /// Marks the sequence numbers as those of another instance than the sender's.
     #[must_use]
     pub fn of_instance(self, instance_id: Uuid) -> Self {
         Self { instance_id: Some(instance_id.to_string()), ..self }
@@ -65,7 +66,7 @@ impl GapRecord {
 }
 
 impl SequenceRange {
-    /// How many numbers the range holds.
+    /// Number of sequence numbers in the range.
     #[must_use]
     pub fn count(&self) -> u64 {
         if self.first > self.last { 0 } else { (self.last - self.first).saturating_add(1) }
@@ -73,7 +74,7 @@ impl SequenceRange {
 }
 
 impl UnavailableField {
-    /// Says that the field at `field`, a path inside its metrics group, is absent for `reason`.
+    /// A record that `field`, a path within the metrics group, is absent, and why.
     #[must_use]
     pub fn new(field: impl Into<String>, reason: UnavailableReason) -> Self {
         Self { field: field.into(), reason: reason.into() }

@@ -1,7 +1,7 @@
-"""Reads messages with Python's protobuf and writes them again; python_test.rs runs it.
+"""Reads messages with Python's protobuf and writes them again. Run by python_test.rs.
 
-In: the descriptor set, then a line for each message with its JSON and its protobuf. Out: a line for each message with every
-form of JSON that Python may write, and its protobuf. All in base64, with spaces between.
+Input: a line with the descriptor set, then a line per message with its JSON and its protobuf. Output: a line per message with
+each form of JSON that Python can write, and its protobuf. Fields are base64, separated by spaces.
 """
 
 import base64
@@ -34,7 +34,7 @@ def main():
         json, protobuf = decoded(line)
         message = TelemetryMessage.FromString(protobuf)
         if json:
-            # Strict: a name that the schema does not have is an error.
+            # Strict: an unknown field is an error.
             assert json_format.Parse(json, TelemetryMessage()) == message, json
         written = [json_format.MessageToJson(message, indent=None, **form).encode() for form in FORMS]
         written.append(message.SerializeToString())

@@ -1,4 +1,4 @@
-//! What scripts/release-schema.sh keeps of a schema beside its descriptors: messages that use all of it.
+//! Golden messages, which scripts/release-schema.sh stores with each release. Together they use the whole schema.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::{bare_sample, cpu_mut, full_sample, noon, stamp};
 
 /// One message in both encodings.
 pub(crate) struct Golden {
-    /// Name of its type in the schema's package.
+    /// Name of its type, without the package.
     pub(crate) message: &'static str,
-    /// What it shows.
+    /// Name of the case; part of the file name.
     pub(crate) case: String,
     pub(crate) json: Vec<u8>,
     pub(crate) protobuf: Vec<u8>,
 }
 
-/// Every message of the schema, in which together every field and every enum value occurs.
+/// The golden messages. Every field and every enum value of the schema occurs in at least one of them.
 pub(crate) fn goldens() -> Vec<Golden> {
     let mut goldens = vec![
         telemetry("sample_full", &sample_with_every_reason()),
@@ -47,7 +47,7 @@ pub(crate) fn goldens() -> Vec<Golden> {
     goldens
 }
 
-/// The values of an enum, but for the unspecified one.
+/// All values of an enum except unspecified.
 fn every<T, E>(value: impl Fn(i32) -> Result<T, E>) -> impl Iterator<Item = T> {
     (1..).map_while(move |number| value(number).ok())
 }

@@ -1,4 +1,4 @@
-//! Messages that the schema allows and that readers and writers get wrong.
+//! Edge cases: valid messages that readers and writers are likely to get wrong.
 
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{
@@ -8,7 +8,7 @@ use telemetry_proto::well_known::{Duration, Timestamp};
 
 use super::{bare_sample, cpu_mut, full_sample, stamp};
 
-/// Each with what is hard about it.
+/// The edge cases, each with a description.
 pub(crate) fn hard_messages() -> Vec<(String, TelemetryMessage)> {
     let mut messages = vec![
         ("every field".to_owned(), full_sample()),

@@ -1,4 +1,4 @@
-//! Messages as JSON values, to change them and to look into them.
+//! Messages as JSON values, for tests that inspect or change them.
 
 use serde_json::Value;
 use telemetry_proto::v1::{DecodeError, InvalidMessage, TelemetryMessage};
@@ -11,7 +11,7 @@ pub(crate) fn read(json: &Value) -> Result<TelemetryMessage, DecodeError> {
     TelemetryMessage::from_json(&serde_json::to_vec(json).unwrap())
 }
 
-/// Puts `value` where `pointer` (RFC 6901) says; the last name may be new.
+/// Sets the value at `pointer` (RFC 6901). The last name may be new.
 pub(crate) fn set(json: &mut Value, pointer: &str, value: Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     match json.pointer_mut(parent).unwrap() {
@@ -29,6 +29,6 @@ pub(crate) fn remove(json: &mut Value, pointer: &str) {
 pub(crate) fn invalid(error: DecodeError) -> InvalidMessage {
     match error {
         DecodeError::Invalid(invalid) => invalid,
-        other => panic!("refused for another reason: {other:?}"),
+        other => panic!("rejected for another reason: {other:?}"),
     }
 }

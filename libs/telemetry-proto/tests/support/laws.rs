@@ -1,24 +1,24 @@
-//! What holds for whatever bytes come in as a message; the targets in //fuzz look for bytes for which it does not.
+//! Properties that hold for any input. The targets in //fuzz search for inputs that violate them.
 
 use prost::Message;
 use telemetry_proto::v1::TelemetryMessage;
 
-/// Text is refused, or read as a message that both encodings carry unchanged.
+/// JSON is either rejected, or decoded as a message that survives both encodings.
 pub(crate) fn json(text: &[u8]) {
     let Ok(message) = TelemetryMessage::from_json(text) else { return };
-    let json = message.to_json().expect("what was read can be written");
-    assert_eq!(TelemetryMessage::from_json(&json).expect("what was written can be read"), message);
+    let json = message.to_json().expect("a decoded message can be encoded");
+    assert_eq!(TelemetryMessage::from_json(&json).expect("an encoded message can be decoded"), message);
     let protobuf = message.encode_to_vec();
-    assert_eq!(TelemetryMessage::from_protobuf(&protobuf).expect("in protobuf too"), message);
+    assert_eq!(TelemetryMessage::from_protobuf(&protobuf).expect("the same in protobuf"), message);
 }
 
-/// Bytes are refused, or read as a message that protobuf carries unchanged, and JSON but for enum values of a newer minor
-/// version: these are unspecified there.
+/// Protobuf is either rejected, or decoded as a message that survives protobuf. It also survives JSON, except that
+/// unknown enum values become unspecified.
 pub(crate) fn protobuf(bytes: &[u8]) {
     let Ok(message) = TelemetryMessage::from_protobuf(bytes) else { return };
     let protobuf = message.encode_to_vec();
-    assert_eq!(TelemetryMessage::from_protobuf(&protobuf).expect("what was written can be read"), message);
-    let json = message.to_json().expect("what was read can be written as JSON");
-    let from_json = TelemetryMessage::from_json(&json).expect("what was written as JSON can be read");
-    assert_eq!(from_json.to_json().expect("and written again"), json);
+    assert_eq!(TelemetryMessage::from_protobuf(&protobuf).expect("an encoded message can be decoded"), message);
+    let json = message.to_json().expect("a decoded message can be encoded as JSON");
+    let from_json = TelemetryMessage::from_json(&json).expect("encoded JSON can be decoded");
+    assert_eq!(from_json.to_json().expect("the JSON can be encoded again"), json);
 }

@@ -1,6 +1,6 @@
-//! Messages for the schema's tests: examples written out, and strategies that make any.
+//! Messages for tests: examples, and proptest strategies.
 
-// Each test file is a crate of its own and uses what it needs.
+// Each test file is a separate crate and uses only a part of this module.
 #![allow(dead_code)]
 
 pub(crate) mod goldens;
@@ -37,7 +37,7 @@ fn span(nanos: u64) -> Option<well_known::Duration> {
     Some(Duration::from_nanos(nanos).into())
 }
 
-/// Only what the schema asks of every sample.
+/// Metadata with only the required fields.
 fn bare_metadata() -> TelemetryMetadata {
     TelemetryMetadata {
         hostname: "edge-1".to_owned(),
@@ -100,20 +100,20 @@ pub(crate) fn full_sample() -> TelemetryMessage {
     TelemetryMessage::new(stamp(u64::MAX), TelemetryData::new(metadata, cpu))
 }
 
-/// The processor metrics of a sample.
+/// The CPU metrics of a sample.
 pub(crate) fn cpu_mut(message: &mut TelemetryMessage) -> &mut CpuMetrics {
     let Some(Payload::Data(data)) = &mut message.payload else { panic!("no data") };
     let Some(Metrics::Cpu(cpu)) = &mut data.metrics else { panic!("no cpu") };
     cpu
 }
 
-/// A sample with as little in it as the schema allows.
+/// A sample with only the required fields.
 pub(crate) fn bare_sample() -> TelemetryMessage {
     let cpu = CpuMetrics { logical_count: 1, ..CpuMetrics::default() };
     TelemetryMessage::new(stamp(1), TelemetryData::new(bare_metadata(), cpu))
 }
 
-/// A gap of two ranges.
+/// A gap record of two ranges.
 pub(crate) fn gap() -> TelemetryMessage {
     TelemetryMessage::new(stamp(10), GapRecord::new([1..=1, 3..=9], GapReason::OutboxFull))
 }

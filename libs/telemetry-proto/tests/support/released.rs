@@ -1,4 +1,4 @@
-//! The schemas of proto/released, and what a reader with one of them sees.
+//! The released schemas in proto/released, and how a reader with one of them decodes a message.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 
 const PACKAGE: &str = "telemetry.v1";
 
-/// A schema as a reader of one version has it.
+/// The schema of one version.
 pub(crate) struct Schema(pub(crate) DescriptorPool);
 
-/// A released schema with the messages that its version wrote.
+/// A released schema with its golden messages.
 pub(crate) struct Release {
     pub(crate) version: Version,
     pub(crate) schema: Schema,
@@ -28,29 +28,29 @@ pub(crate) struct WrittenGolden {
     pub(crate) protobuf: Vec<u8>,
 }
 
-fn released_folder() -> PathBuf {
+fn released_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/released")
 }
 
-/// Every release of the major version that this build writes.
+/// Every release of this build's major version.
 pub(crate) fn releases() -> Vec<Release> {
     let major = Version::parse(telemetry_proto::v1::SCHEMA_VERSION).unwrap().major;
-    let mut releases: Vec<_> = files_in(&released_folder())
+    let mut releases: Vec<_> = files_in(&released_directory())
         .into_iter()
         .filter(|path| path.is_dir())
-        .map(|folder| (Version::parse(folder.file_name().unwrap().to_str().unwrap()).unwrap(), folder))
+        .map(|directory| (Version::parse(directory.file_name().unwrap().to_str().unwrap()).unwrap(), directory))
         .filter(|(version, _)| version.major == major)
-        .map(|(version, folder)| Release::read(version, &folder))
+        .map(|(version, directory)| Release::read(version, &directory))
         .collect();
     releases.sort_by(|a, b| a.version.cmp(&b.version));
-    assert!(!releases.is_empty(), "{} holds no release", released_folder().display());
+    assert!(!releases.is_empty(), "{} holds no release", released_directory().display());
     releases
 }
 
 impl Release {
-    fn read(version: Version, folder: &Path) -> Self {
-        let schema = Schema::from_image(&fs::read(folder.join("image.binpb")).unwrap());
-        let goldens = files_in(&folder.join("golden"))
+    fn read(version: Version, directory: &Path) -> Self {
+        let schema = Schema::from_image(&fs::read(directory.join("image.binpb")).unwrap());
+        let goldens = files_in(&directory.join("golden"))
             .into_iter()
             .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
             .map(|path| {
@@ -67,9 +67,9 @@ impl Release {
     }
 }
 
-fn files_in(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+fn files_in(directory: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
@@ -85,7 +85,7 @@ impl Schema {
         self.0.get_message_by_name(&format!("{PACKAGE}.{name}")).unwrap_or_else(|| panic!("no message {name}"))
     }
 
-    /// The messages of our package, without what it imports.
+    /// The messages of the package, without imports.
     pub(crate) fn messages(&self) -> impl Iterator<Item = MessageDescriptor> {
         self.0.all_messages().filter(|message| message.package_name() == PACKAGE && !message.is_map_entry())
     }
@@ -100,7 +100,7 @@ impl Schema {
         DynamicMessage::decode(self.message(name), bytes)
     }
 
-    /// Whether a reader with this schema loses only what it does not know, of a message that `newer` describes.
+    /// Checks that a reader with this schema loses only unknown fields and enum values of a message of schema `newer`.
     pub(crate) fn loses_only_the_unknown(
         &self,
         newer: &Self,
@@ -124,13 +124,13 @@ impl Schema {
     }
 }
 
-/// What is set in a message, by the names of its schema.
+/// The fields that are set in a message, by their names in its schema.
 pub(crate) fn values(message: &DynamicMessage) -> Value {
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(true);
     message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
 }
 
-/// `values` without the fields and enum values that `schema` has not.
+/// `values` without the fields and enum values that `schema` does not have.
 fn known_to(schema: &MessageDescriptor, values: &Value) -> Value {
     let Value::Object(values) = values else { return values.clone() };
     let mut known = Map::new();

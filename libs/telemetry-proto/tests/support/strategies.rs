@@ -1,6 +1,6 @@
-//! Strategies for messages: those that keep the schema's promises, and those that may break any of them.
+//! Strategies for valid messages, and for messages that may violate the schema.
 //!
-//! They are boxed: unboxed, their types are so large that a test thread's stack does not hold them.
+//! They are boxed because unboxed strategies are too large for the stack of a test thread.
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::num::f64::ANY as ANY_F64;
@@ -33,17 +33,17 @@ pub(crate) fn valid_message() -> BoxedStrategy<TelemetryMessage> {
         .boxed()
 }
 
-/// Any message that the types can hold, most often with one broken promise somewhere.
+/// Any message, usually with one violation of the schema.
 pub(crate) fn any_message() -> BoxedStrategy<TelemetryMessage> {
-    (valid_message(), break_something())
-        .prop_map(|(mut message, break_it)| {
-            break_it.apply(&mut message);
+    (valid_message(), any_change())
+        .prop_map(|(mut message, change)| {
+            change.apply(&mut message);
             message
         })
         .boxed()
 }
 
-/// A change that the types allow and the schema mostly does not.
+/// A change that the types allow, but usually not the schema.
 #[derive(Debug, Clone)]
 enum Change {
     Text(usize, String),
@@ -57,7 +57,7 @@ enum Change {
     NoMetadata,
 }
 
-fn break_something() -> BoxedStrategy<Change> {
+fn any_change() -> BoxedStrategy<Change> {
     let any_time = (any::<i64>(), any::<i32>()).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos });
     let any_span = (
         prop_oneof![any::<i64>(), -1..=1i64, Just(i64::MIN), Just(i64::MAX)],
@@ -179,7 +179,7 @@ fn text() -> BoxedStrategy<String> {
 
 fn metadata() -> BoxedStrategy<TelemetryMetadata> {
     let host = (name(), text(), text(), text(), text(), text(), name());
-    let interval = elapsed().prop_filter("an interval is not 0", |span| (span.seconds, span.nanos) > (0, 0));
+    let interval = elapsed().prop_filter("an interval is positive", |span| (span.seconds, span.nanos) > (0, 0));
     let sample = (interval, timestamp(), elapsed(), btree_map(name(), text(), 0..3), option::of(text()));
     (host, sample)
         .prop_map(
@@ -233,7 +233,7 @@ fn frequencies() -> BoxedStrategy<CpuFrequencies> {
         .boxed()
 }
 
-/// Ticks of each state, as the kernel counts them, turned into shares.
+/// Shares computed from ticks per state, as the kernel counts them.
 fn states() -> BoxedStrategy<CpuStates> {
     let ticks = proptest::array::uniform8(0..10_000u32);
     (ticks, percent(), percent())

@@ -1,4 +1,4 @@
-//! Messages that read well and say what the schema does not allow.
+//! Messages that can be parsed but violate the schema.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -9,8 +9,8 @@ use support::json::{invalid, read, set, written};
 use support::{full_sample, gap};
 use telemetry_proto::v1::{EncodeError, TelemetryMessage, telemetry_message};
 
-/// Where a valid message is changed, to what, and the field that the error must name.
-fn broken_promises() -> Vec<(TelemetryMessage, &'static str, Value, &'static str)> {
+/// A valid message, the place and value to change in it, and the field that the error must name.
+fn violations() -> Vec<(TelemetryMessage, &'static str, Value, &'static str)> {
     let mut cases = Vec::new();
     let mut sample = |pointer, value: Value, field| cases.push((full_sample(), pointer, value, field));
     let nil = "00000000-0000-0000-0000-000000000000";
@@ -94,28 +94,28 @@ fn broken_promises() -> Vec<(TelemetryMessage, &'static str, Value, &'static str
 }
 
 #[test]
-fn a_broken_promise_is_refused_at_both_ends_and_its_field_named() {
-    for (valid, pointer, value, field) in broken_promises() {
+fn writers_and_readers_reject_violations_by_field_name() {
+    for (valid, pointer, value, field) in violations() {
         let case = format!("{pointer} = {value}");
         let mut json = written(&valid);
         set(&mut json, pointer, value);
-        let refused = invalid(read(&json).expect_err(&case));
-        assert_eq!(refused.field, field, "{case}");
-        assert!(refused.to_string().starts_with(field), "{case}: {refused}");
+        let rejected = invalid(read(&json).expect_err(&case));
+        assert_eq!(rejected.field, field, "{case}");
+        assert!(rejected.to_string().starts_with(field), "{case}: {rejected}");
 
         let unchecked: TelemetryMessage = serde_json::from_value(json).unwrap();
-        assert_eq!(unchecked.check().as_ref(), Err(&refused), "{case}");
+        assert_eq!(unchecked.check().as_ref(), Err(&rejected), "{case}");
         match unchecked.to_json() {
-            Err(EncodeError::Invalid(found)) => assert_eq!(found, refused, "{case}"),
+            Err(EncodeError::Invalid(found)) => assert_eq!(found, rejected, "{case}"),
             other => panic!("{case}: {other:?}"),
         }
         let from_protobuf = TelemetryMessage::from_protobuf(&unchecked.encode_to_vec());
-        assert_eq!(invalid(from_protobuf.expect_err(&case)), refused, "{case}");
+        assert_eq!(invalid(from_protobuf.expect_err(&case)), rejected, "{case}");
     }
 }
 
 #[test]
-fn limits_belong_to_what_is_allowed() {
+fn accepts_the_limits_of_each_range() {
     for (pointer, value) in [
         ("/sequence", json!("1")),
         ("/data/cpu/usage_percent", json!(0)),
@@ -136,13 +136,13 @@ fn limits_belong_to_what_is_allowed() {
 }
 
 #[test]
-fn times_that_canonical_json_cannot_write_are_refused_from_protobuf() {
+fn rejects_times_from_protobuf_that_canonical_json_cannot_express() {
     use telemetry_proto::well_known::{Duration, Timestamp};
     for (seconds, nanos) in [(i64::MIN, 0), (i64::MIN, i32::MIN), (i64::MAX, i32::MAX), (1, -1), (0, i32::MAX)] {
         let mut message = full_sample();
         message.collected_at = Some(Timestamp { seconds, nanos });
-        let refused = TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap_err();
-        assert_eq!(invalid(refused).field, "collected_at");
+        let rejected = TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap_err();
+        assert_eq!(invalid(rejected).field, "collected_at");
 
         for field in ["data.metadata.interval", "data.metadata.collection_duration"] {
             let mut message = full_sample();
@@ -153,8 +153,8 @@ fn times_that_canonical_json_cannot_write_are_refused_from_protobuf() {
                 "data.metadata.interval" => metadata.interval = span,
                 _ => metadata.collection_duration = span,
             }
-            let refused = TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap_err();
-            assert_eq!(invalid(refused).field, field);
+            let rejected = TelemetryMessage::from_protobuf(&message.encode_to_vec()).unwrap_err();
+            assert_eq!(invalid(rejected).field, field);
         }
     }
 }
