@@ -1,4 +1,4 @@
-//! The control API of one collector as plain calls.
+//! Client of a collector's control API.
 
 mod error;
 mod settings;
@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status};
 pub use self::error::ControlError;
 pub use self::settings::ControlSettings;
 
-/// Reads and steers one running collector. Clones share the connection, which is made at the first call and made anew when
-/// it breaks.
+/// Calls the control API of one running collector. Clones share the connection, which is opened at the first call and
+/// reopened when it breaks.
 #[derive(Debug, Clone)]
 pub struct ControlClient {
     stub: ControlServiceClient<InterceptedService<Channel, BearerToken>>,
@@ -31,44 +31,44 @@ pub struct ControlClient {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The message as it was, or will be, written to the queue; checked.
+    /// The message, validated: the same one that is delivered to the queue.
     pub message: TelemetryMessage,
-    /// Time since it was collected.
+    /// Time since the message was collected.
     pub age: Duration,
 }
 
-/// What the sampling interval was and is.
+/// The sampling interval before and after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IntervalChange {
-    /// The interval that was in force.
+    /// The previous interval.
     pub previous: Duration,
-    /// The interval in force from now on.
+    /// The current interval.
     pub current: Duration,
 }
 
-/// How a collector is.
+/// Health of a collector.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Health {
-    /// The collector as a whole.
+    /// Overall status of the collector.
     pub status: HealthStatus,
-    /// Its parts: sampler, sink, control and, with a spool, spool.
+    /// Its components: sampler, sink, control and, if configured, spool.
     pub components: Vec<ComponentHealth>,
 }
 
 impl ControlClient {
-    /// A client that connects when it is first used. Call it inside a tokio runtime.
+    /// Creates a client that connects at the first call. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`ControlError::Settings`] when the address, the certificate or the token cannot be one.
+    /// [`ControlError::Settings`] if the address, the CA certificates or the token are not valid.
     pub fn connect_lazily(settings: ControlSettings) -> Result<Self, ControlError> {
         let channel = settings.endpoint()?.connect_lazy();
         let token = BearerToken(settings.authorization()?);
         Ok(Self { stub: ControlServiceClient::with_interceptor(channel, token), call_timeout: settings.call_timeout })
     }
 
-    /// The latest sample and its age.
+    /// Returns the latest sample and its age.
     ///
     /// # Errors
     /// [`ControlError`]; retryable before the first sample.
@@ -80,7 +80,7 @@ impl ControlClient {
         Ok(Snapshot { message, age: duration(CALL, answer.age)? })
     }
 
-    /// Changes the sampling interval at once, for the life of the collector's process.
+    /// Changes the sampling interval immediately, until the collector's process ends.
     ///
     /// # Errors
     /// [`ControlError`]; [`Refused`](ControlError::Refused) names the allowed range.
@@ -94,7 +94,7 @@ impl ControlClient {
         })
     }
 
-    /// How the parts of the collector are.
+    /// Health of the collector and its components.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -103,7 +103,7 @@ impl ControlClient {
         Ok(Health { status: answer.status(), components: answer.components })
     }
 
-    /// The server sees the limit, too, and need not work for a client that has gone.
+    /// Sends the timeout along, so that the server can stop working for a client that has given up.
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.call_timeout);
@@ -111,7 +111,7 @@ impl ControlClient {
     }
 }
 
-/// Puts the token, if there is one, into each call.
+/// Adds the token, if there is one, to each call.
 #[derive(Debug, Clone)]
 struct BearerToken(Option<MetadataValue<Ascii>>);
 
@@ -125,7 +125,7 @@ impl Interceptor for BearerToken {
 }
 
 fn answered<T>(call: &'static str, answer: Result<Response<T>, Status>) -> Result<T, ControlError> {
-    answer.map(Response::into_inner).map_err(|status| ControlError::of_status(call, status))
+    answer.map(Response::into_inner).map_err(|status| ControlError::from_status(call, status))
 }
 
 fn duration(call: &'static str, span: Option<well_known::Duration>) -> Result<Duration, ControlError> {

@@ -1,7 +1,7 @@
-//! What a service needs to live with the telemetry collector: the queue as typed messages, the control API as calls.
+//! Client library for the telemetry collector: reads its queue as typed messages and calls its control API.
 //!
-//! [`QueueConsumer`] reads the Redis list that collectors write. Each message is checked, handed over once, and kept by
-//! Redis until the service says that it is done with it:
+//! [`QueueConsumer`] reads the Redis list that collectors write to. It validates each message, drops duplicates, and
+//! keeps each message in Redis until the service acknowledges it:
 //!
 //! ```no_run
 //! use telemetry_client::{ConsumerSettings, Event, QueueConsumer};
@@ -21,14 +21,14 @@
 //!             }
 //!             delivery.ack().await?;
 //!         }
-//!         // Redis is away or will not serve us. The consumer goes on trying; this is to tell somebody.
+//!         // Redis is unreachable or rejects the consumer, which keeps retrying. Report the error.
 //!         Err(error) => eprintln!("{error}"),
 //!     }
 //! }
 //! # }
 //! ```
 //!
-//! [`ControlClient`] reads and steers one running collector:
+//! [`ControlClient`] calls the control API of one running collector:
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -178,5 +178,5 @@ async fn settings_that_cannot_work_are_refused_at_once() {
     assert_eq!(why(plain(1).ca_certificate("PEM")), "the certificate of the control API is wrong");
     let readable = plain(1).bearer_token("s3cret");
     assert!(!format!("{readable:?}").contains("s3cret"));
-    assert_eq!(refused(readable).source().unwrap().to_string(), "without https everybody on the way could read it");
+    assert_eq!(refused(readable).source().unwrap().to_string(), "a token requires https: plain http would expose it");
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a service and a collector's control API.
+//! Errors of calls to a collector's control API.
 
 use std::error::Error;
 
@@ -7,52 +7,52 @@ use tonic::{Code, Status};
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// A call to the control API did not succeed.
+/// A call to the control API failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// The client cannot be made of its settings.
+    /// The client's settings are not valid.
     #[error("{setting} of the control API is wrong")]
     Settings {
-        /// Which one.
+        /// The setting.
         setting: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the setting.
         #[source]
         source: Cause,
     },
-    /// No answer came within the time limit. `SetInterval` may have been done all the same; repeating it does no harm.
+    /// No answer came within the timeout. `SetInterval` may have taken effect nevertheless; it is safe to retry.
     #[error("cannot {call}: no answer in time")]
     TimedOut {
-        /// What was tried, as it reads after "cannot".
+        /// The call, as a phrase that follows "cannot".
         call: &'static str,
-        /// What was noticed.
+        /// The status that reported the timeout.
         #[source]
         source: Box<Status>,
     },
-    /// The collector cannot be reached, or has nothing to say yet.
+    /// The collector cannot be reached, or has not taken a sample yet.
     #[error("cannot {call}: not available: {}", source.message())]
     Unavailable {
-        /// What was tried.
+        /// The call.
         call: &'static str,
-        /// What the collector or the network said.
+        /// The status, from the collector or the network.
         #[source]
         source: Box<Status>,
     },
-    /// The collector, or a proxy before it, says no.
+    /// The collector, or a proxy in front of it, rejected the call.
     #[error("cannot {call}: refused ({:?}): {}", source.code(), source.message())]
     Refused {
-        /// What was tried.
+        /// The call.
         call: &'static str,
-        /// The answer.
+        /// The status of the answer.
         #[source]
         source: Box<Status>,
     },
-    /// The answer is not what the schema promises.
+    /// The answer violates the schema.
     #[error("cannot {call}: the answer breaks the schema")]
     WrongAnswer {
-        /// What was tried.
+        /// The call.
         call: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         #[source]
         source: Cause,
     },
@@ -67,17 +67,17 @@ impl ControlError {
         Self::WrongAnswer { call, source: source.into() }
     }
 
-    pub(super) fn of_status(call: &'static str, status: Status) -> Self {
+    pub(super) fn from_status(call: &'static str, status: Status) -> Self {
         let source = Box::new(status);
         match source.code() {
-            // The client's own limit is told as Cancelled, the server's as DeadlineExceeded.
+            // The client reports its own timeout as Cancelled, the server as DeadlineExceeded.
             Code::Cancelled | Code::DeadlineExceeded => Self::TimedOut { call, source },
             Code::Unavailable | Code::ResourceExhausted | Code::Aborted => Self::Unavailable { call, source },
             _ => Self::Refused { call, source },
         }
     }
 
-    /// Whether the same call can succeed later with nobody doing anything about it.
+    /// Whether the same call may succeed later without any change to settings or collector.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Unavailable { .. })

@@ -1,4 +1,4 @@
-//! How to reach a collector's control API.
+//! Settings of the control API client.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use super::ControlError;
 
-/// How to reach a collector's control API.
+/// Settings of the [`ControlClient`](super::ControlClient): address, TLS, token and timeouts.
 ///
-/// The collector itself speaks plain HTTP/2 on loopback. TLS and the token are for a proxy before it.
+/// The collector itself serves plain HTTP/2 on loopback. TLS and the token are for a proxy in front of it.
 #[derive(Clone)]
 pub struct ControlSettings {
     url: String,
@@ -21,7 +21,7 @@ pub struct ControlSettings {
 }
 
 impl ControlSettings {
-    /// The collector at `url`: `http://host:port`, or `https://host:port` where a proxy adds TLS.
+    /// Settings for the collector at `url`: `http://host:port`, or `https://host:port` if a proxy adds TLS.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -33,21 +33,21 @@ impl ControlSettings {
         }
     }
 
-    /// The authority that has signed the server's certificate, in PEM; needed for `https`.
+    /// The CA certificates (PEM) that the server's certificate is verified with. Required for `https`.
     #[must_use]
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificate = Some(pem.into());
         self
     }
 
-    /// Sent with each call as `authorization: Bearer TOKEN`; only over `https`.
+    /// A token to send with each call, as `authorization: Bearer TOKEN`. Requires `https`.
     #[must_use]
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// Longest time to connect (5 s), and for a call to be answered (10 s).
+    /// Timeouts for a connection attempt (default: 5 s) and for a call (default: 10 s).
     #[must_use]
     pub fn timeouts(mut self, connect: Duration, call: Duration) -> Self {
         self.connect_timeout = connect;
@@ -64,8 +64,8 @@ impl ControlSettings {
                 let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
                 endpoint.tls_config(tls).map_err(|error| ControlError::settings("the certificate", error))
             }
-            (true, None) => Err(ControlError::settings("the certificate", "https needs that of an authority")),
-            (false, Some(_)) => Err(ControlError::settings("the certificate", "it is of use with https alone")),
+            (true, None) => Err(ControlError::settings("the certificate", "https requires CA certificates (PEM)")),
+            (false, Some(_)) => Err(ControlError::settings("the certificate", "CA certificates require an https URL")),
             (false, None) => Ok(endpoint),
         }
     }
@@ -73,7 +73,7 @@ impl ControlSettings {
     pub(super) fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, ControlError> {
         let Some(token) = &self.token else { return Ok(None) };
         if !self.is_https() {
-            return Err(ControlError::settings("the token", "without https everybody on the way could read it"));
+            return Err(ControlError::settings("the token", "a token requires https: plain http would expose it"));
         }
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|error| ControlError::settings("the token", error))?;
@@ -87,7 +87,7 @@ impl ControlSettings {
 }
 
 impl fmt::Debug for ControlSettings {
-    /// Without the token.
+    /// Omits the token.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ControlSettings")
