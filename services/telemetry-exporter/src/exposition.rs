@@ -1,7 +1,7 @@
-//! The fleet as Prometheus text.
+//! Metrics of the fleet in the text formats of Prometheus.
 //!
-//! Values are in base units, as Prometheus has them: ratios from 0 to 1, hertz, seconds, degrees Celsius. What a host does not
-//! have is absent.
+//! Values are in base units, as Prometheus recommends: ratios from 0 to 1, hertz, seconds, degrees Celsius. Values that
+//! a host does not have are absent.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,23 +20,23 @@ use telemetry_client::proto::{CoreMetrics, CpuMetrics, CpuStates};
 use crate::fleet::{Fleet, interval};
 use crate::intake::Tally;
 
-/// A text that a scraper may ask for.
+/// A text format that a scraper can request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// The older text format of Prometheus, which everything reads.
+    /// Version 0.0.4 of the Prometheus text format, which every scraper supports.
     Text,
 }
 
 impl Format {
-    /// The format for a request with this `Accept` header.
+    /// Selects the format for a request with this `Accept` header.
     #[must_use]
     pub fn accepted_by(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
     }
 
-    /// What the answer's `Content-Type` says.
+    /// The `Content-Type` of the response.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Format {
     }
 }
 
-/// Everything that a scrape shows.
+/// All metrics that `/metrics` serves.
 #[derive(Debug)]
 pub struct Exposition(Registry);
 
@@ -58,7 +58,7 @@ struct Sources {
 }
 
 impl Exposition {
-    /// The text is made of these at each scrape.
+    /// Serves the state of these at each scrape.
     #[must_use]
     pub fn new(fleet: Arc<Fleet>, tally: Arc<Tally>, counters: Vec<Counters>) -> Self {
         let mut registry = Registry::with_prefix("telemetry");
@@ -66,16 +66,16 @@ impl Exposition {
         Self(registry)
     }
 
-    /// The text as it is now.
+    /// Encodes the current values.
     ///
     /// # Errors
-    /// When the library cannot write it, which has no reason to happen.
+    /// If the encoder fails, which is not expected to happen.
     pub fn write(&self, format: Format) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0)?;
         Ok(match format {
             Format::OpenMetrics => text,
-            Format::Text => as_older_text(&text),
+            Format::Text => to_older_text(&text),
         })
     }
 }
@@ -92,7 +92,7 @@ impl Collector for Sources {
 
 type Labels = Vec<(&'static str, String)>;
 
-/// Writes a family at a time: Prometheus wants the samples of one name together.
+/// Writes one metric family at a time: Prometheus requires the samples of a family to be contiguous.
 struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
 
 impl Families<'_, '_> {
@@ -104,7 +104,7 @@ impl Families<'_, '_> {
         let unit = unit.map(|unit| Unit::Other(unit.to_owned()));
         let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
         for (labels, value) in samples {
-            // For no labels the library would write empty braces.
+            // Without labels, the library would write empty braces.
             if labels.is_empty() {
                 family.encode_gauge(&value)?;
             } else {
@@ -121,7 +121,7 @@ impl Families<'_, '_> {
 
     fn write_hosts(&mut self, hosts: &[Arc<Sample>]) -> fmt::Result {
         self.gauge(
-            ("host_info", None, "What a host is, as labels; the value is 1"),
+            ("host_info", None, "Information about a host, as labels; the value is 1"),
             hosts.iter().map(|sample| {
                 let metadata = &sample.metadata;
                 let labels = vec![
@@ -137,7 +137,7 @@ impl Families<'_, '_> {
             }),
         )?;
         self.gauge(
-            ("host_label", None, "A label that the operator gave a host; the value is 1"),
+            ("host_label", None, "A label that the operator assigned to a host; the value is 1"),
             hosts.iter().flat_map(|sample| {
                 let mut labels: Vec<_> = sample.metadata.labels.iter().collect();
                 labels.sort_unstable();
@@ -160,18 +160,18 @@ impl Families<'_, '_> {
                     .map(Duration::as_secs_f64)
             },
         )?;
-        self.of_hosts(hosts, ("sample_interval", Some("seconds"), "Sampling interval in force"), |sample| {
+        self.of_hosts(hosts, ("sample_interval", Some("seconds"), "Current sampling interval"), |sample| {
             Some(interval(sample).as_secs_f64())
         })
     }
 
     fn write_cpus(&mut self, hosts: &[Arc<Sample>]) -> fmt::Result {
         let cpu = |name, unit, help| (name, Some(unit), help);
-        self.of_cpus(hosts, cpu("cpu_usage", "ratio", "Share of the time in which the processors were busy"), |cpu| {
+        self.of_cpus(hosts, cpu("cpu_usage", "ratio", "Share of time that the CPUs were busy"), |cpu| {
             cpu.usage_percent.map(ratio)
         })?;
         self.gauge(
-            cpu("cpu_state", "ratio", "Share of the time that the processors spent in a state; guest is part of user"),
+            cpu("cpu_state", "ratio", "Share of time that the CPUs spent in a state; guest is part of user"),
             cpus(hosts).flat_map(|(host, cpu)| {
                 let states = cpu.states.iter().flat_map(named_states);
                 states.map(|(state, percent)| {
@@ -179,45 +179,45 @@ impl Families<'_, '_> {
                 })
             }),
         )?;
-        self.of_cpus(hosts, cpu("cpu_frequency", "hertz", "Mean of what the processors run at"), |cpu| {
+        self.of_cpus(hosts, cpu("cpu_frequency", "hertz", "Mean current clock frequency of all CPUs"), |cpu| {
             cpu.frequencies?.current_mhz.map(hertz)
         })?;
-        self.of_cpus(hosts, cpu("cpu_frequency_min", "hertz", "Lowest that any processor can run at"), |cpu| {
-            cpu.frequencies?.min_mhz.map(hertz)
-        })?;
-        self.of_cpus(hosts, cpu("cpu_frequency_max", "hertz", "Highest that any processor can run at"), |cpu| {
-            cpu.frequencies?.max_mhz.map(hertz)
-        })?;
         self.of_cpus(
             hosts,
-            cpu("cpu_temperature", "celsius", "Temperature of the hottest processor package"),
-            |cpu| cpu.temperature_celsius,
+            cpu("cpu_frequency_min", "hertz", "Lowest clock frequency that any CPU supports"),
+            |cpu| cpu.frequencies?.min_mhz.map(hertz),
         )?;
         self.of_cpus(
             hosts,
-            ("cpu_logical_processors", None, "Processors as the scheduler sees them, online"),
-            |cpu| Some(cpu.logical_count.into()),
+            cpu("cpu_frequency_max", "hertz", "Highest clock frequency that any CPU supports"),
+            |cpu| cpu.frequencies?.max_mhz.map(hertz),
         )?;
+        self.of_cpus(hosts, cpu("cpu_temperature", "celsius", "Temperature of the hottest CPU package"), |cpu| {
+            cpu.temperature_celsius
+        })?;
+        self.of_cpus(hosts, ("cpu_logical_processors", None, "Online logical CPUs"), |cpu| {
+            Some(cpu.logical_count.into())
+        })?;
         self.of_cpus(hosts, ("cpu_physical_cores", None, "Physical cores"), |cpu| cpu.physical_count.map(Into::into))?;
         self.gauge(
-            ("load_average", None, "Run-queue length as an average over a window"),
+            ("load_average", None, "System load average over a window"),
             cpus(hosts).flat_map(|(host, cpu)| {
                 let loads = cpu.load_averages.iter();
                 let windows = loads.flat_map(|load| [("1m", load.one), ("5m", load.five), ("15m", load.fifteen)]);
                 windows.map(|(window, load)| (vec![("host", host.to_owned()), ("window", window.to_owned())], load))
             }),
         )?;
-        self.of_cores(
-            hosts,
-            cpu("cpu_core_usage", "ratio", "Share of the time in which the processor was busy"),
-            |core| core.usage_percent.map(ratio),
-        )?;
-        self.of_cores(hosts, cpu("cpu_core_frequency", "hertz", "What the processor runs at"), |core| {
-            core.frequency_mhz.map(hertz)
+        self.of_cores(hosts, cpu("cpu_core_usage", "ratio", "Share of time that the logical CPU was busy"), |core| {
+            core.usage_percent.map(ratio)
         })?;
         self.of_cores(
             hosts,
-            cpu("cpu_core_temperature", "celsius", "Temperature of the core below the processor"),
+            cpu("cpu_core_frequency", "hertz", "Current clock frequency of the logical CPU"),
+            |core| core.frequency_mhz.map(hertz),
+        )?;
+        self.of_cores(
+            hosts,
+            cpu("cpu_core_temperature", "celsius", "Temperature of the physical core that the logical CPU belongs to"),
             |core| core.temperature_celsius,
         )
     }
@@ -227,33 +227,38 @@ impl Families<'_, '_> {
         #[allow(clippy::cast_precision_loss, reason = "no fleet has 2^53 hosts")]
         let hosts = hosts as f64;
         let one = |value| std::iter::once((Vec::new(), value));
-        self.gauge(("exporter_hosts", None, "Hosts that are served"), one(hosts))?;
+        self.gauge(("exporter_hosts", None, "Hosts whose latest sample is served"), one(hosts))?;
         let up = f64::from(u8::from(counters.iter().all(Counters::is_connected)));
         let sum = |count: fn(&Counters) -> u64| counters.iter().map(count).sum();
-        self.gauge(
-            ("exporter_queue_up", None, "1 while Redis serves the queue to the exporter, every shard of it"),
-            one(up),
-        )?;
+        self.gauge(("exporter_queue_up", None, "1 while every shard of the queue is connected, else 0"), one(up))?;
         self.counter("exporter_messages", "Messages taken from the queue", sum(Counters::messages))?;
-        self.counter("exporter_duplicates", "Second copies of messages, dropped", sum(Counters::duplicates))?;
+        self.counter("exporter_duplicates", "Duplicate messages that were dropped", sum(Counters::duplicates))?;
         self.counter(
             "exporter_dead_letters",
-            "Messages that could not be read, set aside",
+            "Unreadable messages that were moved to the dead-letter list",
             sum(Counters::dead_letters),
         )?;
         self.counter(
             "exporter_reclaimed",
-            "Messages of dead consumers, given back to the queue",
+            "Messages of dead consumers that were returned to the queue",
             sum(Counters::reclaimed),
         )?;
-        self.counter("exporter_other_major", "Messages of another major version of the schema", tally.other_major())?;
-        self.counter("exporter_gap_numbers", "Messages that collectors named as lost", tally.gap_numbers())?;
+        self.counter("exporter_other_major", "Messages with another major version of the schema", tally.other_major())?;
+        self.counter(
+            "exporter_gap_numbers",
+            "Lost messages that collectors reported in gap records",
+            tally.gap_numbers(),
+        )?;
         self.counter(
             "exporter_missing_numbers",
-            "Messages that neither came nor were named as lost",
+            "Messages that did not arrive and that no gap record reports",
             tally.missing_numbers(),
         )?;
-        self.counter("exporter_instances", "Starts of collectors that were seen", tally.instances())
+        self.counter(
+            "exporter_instances",
+            "Collector instances seen; each start of a collector is one",
+            tally.instances(),
+        )
     }
 
     fn of_hosts(
@@ -320,14 +325,15 @@ fn hertz(mhz: f64) -> f64 {
     mhz * 1e6
 }
 
-/// The library writes label values as they are.
+/// Escapes label values, which the library does not.
 fn escaped(labels: Labels) -> Vec<(&'static str, String)> {
     let escape = |value: String| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     labels.into_iter().map(|(name, value)| (name, escape(value))).collect()
 }
 
-/// In the older format a counter's type and help go by the name of its sample, and there are neither units nor an end.
-fn as_older_text(open_metrics: &str) -> String {
+/// Converts OpenMetrics to the older format, in which the metadata of a counter has the suffix `_total` too, and which
+/// has neither `UNIT` nor `EOF` lines.
+fn to_older_text(open_metrics: &str) -> String {
     let is_counter = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(ToOwned::to_owned);
     let counters: HashSet<_> = open_metrics.lines().filter_map(is_counter).collect();
     let mut text = String::with_capacity(open_metrics.len());
@@ -367,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_in_base_units_with_host_and_core() {
+    fn writes_base_units_with_host_and_core_labels() {
         let text = exposition(&[host("web-7")]).write(Format::OpenMetrics).unwrap();
         assert_has(&text, r#"telemetry_cpu_usage_ratio{host="web-7"} 0.125"#);
         assert_has(&text, r#"telemetry_cpu_state_ratio{host="web-7",state="user"} 0.125"#);
@@ -380,12 +386,12 @@ mod tests {
         assert_has(&text, "telemetry_exporter_hosts 1.0");
         assert_has(&text, "telemetry_exporter_messages_total 0");
         assert_has(&text, "# UNIT telemetry_cpu_usage_ratio ratio");
-        assert!(!text.contains("telemetry_cpu_core_temperature_celsius{"), "absent is absent:\n{text}");
+        assert!(!text.contains("telemetry_cpu_core_temperature_celsius{"), "an absent value is written:\n{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 
     #[test]
-    fn the_older_format_names_counters_as_their_samples() {
+    fn older_format_has_total_suffix_in_counter_metadata() {
         let text = exposition(&[host("web-7")]).write(Format::Text).unwrap();
         assert_has(&text, "# TYPE telemetry_exporter_messages_total counter");
         assert_has(&text, "# HELP telemetry_exporter_messages_total Messages taken from the queue");
@@ -395,13 +401,13 @@ mod tests {
     }
 
     #[test]
-    fn label_values_are_escaped() {
+    fn escapes_label_values() {
         let text = exposition(&[host("a\"b\\c\nd")]).write(Format::OpenMetrics).unwrap();
         assert_has(&text, r#"telemetry_cpu_usage_ratio{host="a\"b\\c\nd"} 0.125"#);
     }
 
     #[test]
-    fn the_scraper_says_which_format_it_reads() {
+    fn selects_the_format_by_the_accept_header() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
         assert_eq!(Format::accepted_by(prometheus), Format::OpenMetrics);
         assert_eq!(Format::accepted_by("text/html,*/*"), Format::Text);

@@ -1,4 +1,4 @@
-//! `/metrics` and `/healthz`.
+//! HTTP server: `/metrics` and `/healthz`.
 
 use std::sync::Arc;
 
@@ -11,11 +11,12 @@ use axum::routing::get;
 
 use crate::exposition::{Exposition, Format};
 
-/// The pages that are served.
+/// Routes of the HTTP server.
 pub fn router(exposition: Arc<Exposition>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        // A Redis that is away is no reason to restart the exporter; telemetry_exporter_queue_up tells of it.
+        // Does not depend on Redis: restarting the exporter would not help. telemetry_exporter_queue_up reports
+        // outages.
         .route("/healthz", get(async || "ok\n"))
         .with_state(exposition)
 }

@@ -1,4 +1,4 @@
-//! From the queue into the fleet.
+//! Takes messages from the queue and updates the fleet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use crate::errors::report;
 use crate::fleet::Fleet;
 
-/// What the exporter has counted about the queue, beside what the consumer counts itself.
+/// Counters of events in the queue, in addition to those of the consumer.
 #[derive(Debug, Default)]
 pub struct Tally {
     gap_numbers: AtomicU64,
@@ -21,28 +21,28 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Messages that gap records named as lost.
+    /// Number of lost messages that gap records report.
     pub fn gap_numbers(&self) -> u64 {
         self.gap_numbers.load(Ordering::Relaxed)
     }
 
-    /// Messages that neither came nor were named.
+    /// Number of messages that did not arrive and that no gap record reports.
     pub fn missing_numbers(&self) -> u64 {
         self.missing_numbers.load(Ordering::Relaxed)
     }
 
-    /// Starts of collectors that were seen.
+    /// Number of collector instances seen. Each start of a collector is a new instance.
     pub fn instances(&self) -> u64 {
         self.instances.load(Ordering::Relaxed)
     }
 
-    /// Messages of another major version of the schema.
+    /// Number of messages with another major version of the schema.
     pub fn other_major(&self) -> u64 {
         self.other_major.load(Ordering::Relaxed)
     }
 }
 
-/// Takes messages until it is told to stop.
+/// Takes messages from one queue.
 #[derive(Debug)]
 pub struct Intake {
     consumer: QueueConsumer,
@@ -51,27 +51,27 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake from `consumer` into `fleet`.
+    /// Creates an intake from `consumer` into `fleet`.
     #[must_use]
     pub fn new(consumer: QueueConsumer, fleet: Arc<Fleet>, tally: Arc<Tally>) -> Self {
         Self { consumer, fleet, tally }
     }
 
-    /// What the consumer counts.
+    /// The counters of the consumer.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.consumer.counters()
     }
 
-    /// Takes messages until `shutdown`, then gives back what it has not seen to.
+    /// Takes messages until `shutdown`, then returns unacknowledged ones to the queue.
     pub async fn run(mut self, shutdown: CancellationToken) {
         while let Some(outcome) = shutdown.run_until_cancelled(self.consumer.next()).await {
             match outcome {
                 Ok(delivery) => {
                     self.take(delivery.event());
-                    // An outage delays the answer; the end must not wait for it.
+                    // During an outage the acknowledgement takes long. Shutdown must not wait for it.
                     if let Some(Err(error)) = shutdown.run_until_cancelled(delivery.ack()).await {
-                        warn!(%error, "a message will come again");
+                        warn!(%error, "cannot acknowledge a message; it will be delivered again");
                     }
                 }
                 Err(ConsumerError::Closed) => break,
@@ -91,14 +91,14 @@ impl Intake {
             }
             Event::MissingNumbers { instance_id, numbers } => {
                 let count = numbers.end() - numbers.start() + 1;
-                warn!(instance = %instance_id, count, ?numbers, "messages are missing, and nobody says why");
+                warn!(instance = %instance_id, count, ?numbers, "messages are missing, and no gap record reports them");
                 self.tally.missing_numbers.fetch_add(count, Ordering::Relaxed);
             }
             Event::InstanceStarted { instance_id, first_sequence } => {
-                info!(instance = %instance_id, first_sequence, "a collector is new");
+                info!(instance = %instance_id, first_sequence, "new collector instance");
                 self.tally.instances.fetch_add(1, Ordering::Relaxed);
             }
-            other => debug!(?other, "a newer schema's message"),
+            other => debug!(?other, "ignored a message of a newer schema"),
         }
     }
 
@@ -108,9 +108,9 @@ impl Intake {
             self.tally.other_major.fetch_add(1, Ordering::Relaxed);
         }
         if problem.is_retryable() {
-            warn!(error = problem_in_full, "the queue is not read; trying again");
+            warn!(error = problem_in_full, "cannot read the queue; retrying");
         } else {
-            error!(error = problem_in_full, "the queue wants somebody's attention");
+            error!(error = problem_in_full, "a problem with the queue needs attention");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Reads the telemetry queue and serves the latest values of every host to Prometheus.
 //!
-//! The data goes one way: [`intake`] takes messages from the queue and puts each sample into the [`fleet`], which keeps the
-//! latest one of each host; a scrape over [`http`] writes the fleet as [`exposition`] text. [`service`] alone knows every
-//! part. The messages are those of `telemetry-client`; no shape is written here.
+//! Data flows in one direction: [`intake`] takes messages from the queue and updates the [`fleet`], which holds the
+//! latest sample of each host; [`http`] serves the fleet as [`exposition`] text. [`service`] assembles the parts. The
+//! message types are those of `telemetry-client`.
 
 pub mod config;
 pub mod errors;

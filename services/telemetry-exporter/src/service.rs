@@ -1,4 +1,4 @@
-//! The assembly: the only file that knows every part.
+//! Assembles and runs the exporter. Only this module depends on all others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::fleet::Fleet;
 use crate::http;
 use crate::intake::{Intake, Tally};
 
-/// The consumer group that reads a stream: with all exporters in it, each message comes to one of them.
+/// The consumer group of stream mode. All exporters share it, so each message is delivered to only one of them.
 const GROUP: &str = "telemetry-exporter";
-/// Time that scrapes under way and the farewell to Redis have after the signal.
+/// Time limit for open scrapes, and then for closing the consumers, after shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The exporter, assembled and not yet running.
+/// An exporter that listens but does not run yet.
 #[derive(Debug)]
 pub struct Service {
     listener: TcpListener,
@@ -33,10 +33,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Listens, and begins to connect to Redis, which need not be up.
+    /// Starts to listen, and to connect to Redis. Redis need not be reachable yet.
     ///
     /// # Errors
-    /// [`ExporterError::Bind`] when the address cannot be listened on, [`ExporterError::Queue`] when the URL is wrong.
+    /// [`ExporterError::Bind`] if it cannot listen on the address, [`ExporterError::Queue`] if the URL is not valid.
     pub async fn from_config(config: &Config) -> Result<Self, ExporterError> {
         let address = config.exporter.listen;
         let bind = |source| ExporterError::Bind { address, source };
@@ -44,13 +44,13 @@ impl Service {
         Self::new(listener, consumers(&config.redis)?, config.exporter.host_expiry)
     }
 
-    /// An exporter of parts that the caller brings.
+    /// Creates an exporter from a listener and consumers.
     ///
     /// # Errors
-    /// [`ExporterError::System`] when the listener does not know its address.
+    /// [`ExporterError::System`] if the listener's address cannot be determined.
     pub fn new(listener: TcpListener, consumers: Vec<QueueConsumer>, expiry: Duration) -> Result<Self, ExporterError> {
         let address =
-            listener.local_addr().map_err(|error| ExporterError::system("learn the address listened on", error))?;
+            listener.local_addr().map_err(|error| ExporterError::system("determine the listen address", error))?;
         let fleet = Arc::new(Fleet::new(expiry));
         let tally = Arc::new(Tally::default());
         let intake = |consumer| Intake::new(consumer, Arc::clone(&fleet), Arc::clone(&tally));
@@ -60,10 +60,10 @@ impl Service {
         Ok(Self { listener, address, intakes, exposition })
     }
 
-    /// Serves until `shutdown`, then gives back to the queue what it has not seen to.
+    /// Serves until `shutdown`, then returns unacknowledged messages to the queue.
     ///
     /// # Errors
-    /// [`ExporterError::System`] when connections can no longer be accepted.
+    /// [`ExporterError::System`] if connections can no longer be accepted.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ExporterError> {
         info!(address = %self.address, "serving /metrics");
         let intakes: JoinSet<()> = self.intakes.into_iter().map(|intake| intake.run(shutdown.clone())).collect();
@@ -72,19 +72,19 @@ impl Service {
             .with_graceful_shutdown(async move { stopped.cancelled().await });
         let served = tokio::select! {
             served = serving => served,
-            // A client that keeps its connection does not keep the exporter.
+            // A client that keeps its connection open must not delay shutdown.
             () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
         };
         shutdown.cancel();
         if timeout(GRACE, intakes.join_all()).await.is_err() {
-            warn!("Redis does not answer; what was taken is left to the next consumer");
+            warn!("Redis does not answer; unacknowledged messages are left to the next consumer");
         }
         info!("stopped");
         served.map_err(|error| ExporterError::system("serve /metrics", error))
     }
 }
 
-/// One consumer for each key.
+/// Creates one consumer per key.
 fn consumers(redis: &RedisConfig) -> Result<Vec<QueueConsumer>, ExporterError> {
     let consumer = |key| {
         let settings = ConsumerSettings::new(redis.url.expose(), key);

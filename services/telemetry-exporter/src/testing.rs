@@ -27,7 +27,7 @@ pub(crate) fn sample(host: &str, collected_at: SystemTime, interval: Duration) -
     }
 }
 
-/// Values that binary fractions can hold.
+/// Metrics whose values are exact as binary fractions.
 pub(crate) fn cpu() -> CpuMetrics {
     CpuMetrics {
         usage_percent: Some(12.5),

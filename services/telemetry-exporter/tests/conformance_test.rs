@@ -1,7 +1,8 @@
-//! What is served, read by those who define it: the parsers of Python's prometheus_client, and promtool.
+//! Checks the served metrics with the reference implementations: the parsers of Python's prometheus_client, and
+//! promtool.
 //!
-//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; Bazel brings one,
-//! `scripts/setup.sh` gets one for cargo. `promtool` comes from the PATH.
+//! `TELEMETRY_PYTHON` is the path of a Python with the packages of examples/python/requirements.txt. Bazel provides one;
+//! for cargo, `scripts/setup.sh` installs one. `promtool` must be on the PATH.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -15,7 +16,7 @@ use telemetry_testing::{Finished, Process, RedisServer, python};
 use uuid::Uuid;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
-/// Both parsers raise an error at the first thing they do not like; what they made of the text is written as JSON.
+/// Parses metrics and prints the samples as JSON. Both parsers raise an exception at the first error.
 const PARSE: &str = "
 import json, sys
 from prometheus_client import parser
@@ -25,7 +26,7 @@ samples = [sample for family in parse(sys.stdin.read()) for sample in family.sam
 json.dump([{'name': sample.name, 'labels': sample.labels, 'value': sample.value} for sample in samples], sys.stdout)
 ";
 
-/// A fleet of two hosts, one with a name that needs escaping.
+/// An exporter that serves two hosts, one of them with a name that needs escaping.
 async fn fleet(redis: &RedisServer) -> Exporter {
     for host in ["web-7", "weird \"host\" \\ with\nnew line"] {
         push(redis, sample(host, Uuid::new_v4(), 1, Duration::ZERO, 12.5).to_json().unwrap()).await;
@@ -35,7 +36,7 @@ async fn fleet(redis: &RedisServer) -> Exporter {
     exporter
 }
 
-/// Runs `command` with `input`, and returns standard output and standard error. Fails the test when the command fails.
+/// Runs `command` with `input` and returns standard output and standard error. Panics if the command fails.
 async fn filter(command: &mut Command, input: &str, remedy: &str) -> (String, String) {
     let finished = Process::run(command, input).await;
     let Finished { code, stdout, stderr } = finished.unwrap_or_else(|error| panic!("{command:?}: {error}; {remedy}"));
@@ -68,7 +69,7 @@ fn assert_complete(samples: &[serde_json::Value]) {
 }
 
 #[tokio::test]
-async fn the_openmetrics_parser_of_python_reads_all_of_it() {
+async fn python_openmetrics_parser_reads_all_samples() {
     let redis = RedisServer::start().await;
     let answer = fleet(&redis).await.get("/metrics", OPEN_METRICS).await;
     assert!(answer.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", answer.head);
@@ -76,7 +77,7 @@ async fn the_openmetrics_parser_of_python_reads_all_of_it() {
 }
 
 #[tokio::test]
-async fn the_text_parser_of_python_reads_all_of_it() {
+async fn python_text_parser_reads_all_samples() {
     let redis = RedisServer::start().await;
     let answer = fleet(&redis).await.get("/metrics", "*/*").await;
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
@@ -84,11 +85,11 @@ async fn the_text_parser_of_python_reads_all_of_it() {
 }
 
 #[tokio::test]
-async fn promtool_has_nothing_to_say() {
+async fn promtool_reports_no_problems() {
     let redis = RedisServer::start().await;
     let text = fleet(&redis).await.metrics().await;
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]);
-    let said = filter(&mut promtool, &text, "install it (Debian: apt-get install prometheus)").await;
-    assert_eq!(said, (String::new(), String::new()));
+    let output = filter(&mut promtool, &text, "install it (Debian: apt-get install prometheus)").await;
+    assert_eq!(output, (String::new(), String::new()));
 }

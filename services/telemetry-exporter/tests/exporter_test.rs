@@ -1,4 +1,4 @@
-//! The exporter, as the process that people run, against a real Redis.
+//! End-to-end tests of the exporter process with a real Redis.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 const NOW: Duration = Duration::ZERO;
 
 #[tokio::test]
-async fn the_latest_values_of_every_host_are_served() {
+async fn serves_the_latest_values_of_every_host() {
     let redis = RedisServer::start().await;
     let (web, db) = (Uuid::new_v4(), Uuid::new_v4());
     push(&redis, sample("web", web, 1, NOW, 10.0).to_json().unwrap()).await;
@@ -35,7 +35,7 @@ async fn the_latest_values_of_every_host_are_served() {
 }
 
 #[tokio::test]
-async fn the_shards_of_a_collector_that_writes_streams_are_read() {
+async fn reads_all_shards_in_stream_mode() {
     let redis = RedisServer::start().await;
     for (shard, host) in ["web", "db"].iter().enumerate() {
         let message = sample(host, Uuid::new_v4(), 1, NOW, 10.0).to_json().unwrap();
@@ -51,19 +51,19 @@ async fn the_shards_of_a_collector_that_writes_streams_are_read() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_stale_is_not_served() {
+async fn does_not_serve_a_stale_host() {
     let redis = RedisServer::start().await;
     push(&redis, sample("gone", Uuid::new_v4(), 1, Duration::from_secs(3600), 10.0).to_json().unwrap()).await;
     push(&redis, sample("here", Uuid::new_v4(), 1, NOW, 10.0).to_json().unwrap()).await;
     let exporter = Exporter::start(&redis, &[("TELEMETRY_EXPORTER__HOST_EXPIRY", "1s")]).await;
     exporter.eventually_serves("telemetry_exporter_messages_total 2").await;
     assert!(!exporter.metrics().await.contains("gone"));
-    // Three of its intervals, which are longer than the expiry, later:
+    // After three sampling intervals, which are longer than the expiry:
     exporter.eventually_serves("telemetry_exporter_hosts 0.0").await;
 }
 
 #[tokio::test]
-async fn what_went_wrong_is_counted() {
+async fn counts_duplicates_dead_letters_and_gaps() {
     let redis = RedisServer::start().await;
     let instance = Uuid::new_v4();
     let first = sample("web", instance, 1, NOW, 10.0).to_json().unwrap();
@@ -94,7 +94,7 @@ async fn what_went_wrong_is_counted() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_away_is_told_and_no_reason_to_end() {
+async fn keeps_running_and_reports_when_redis_is_down() {
     let mut redis = RedisServer::start().await;
     redis.kill().await;
     let exporter = Exporter::start(&redis, &[]).await;
@@ -107,7 +107,7 @@ async fn a_redis_that_is_away_is_told_and_no_reason_to_end() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_and_leaves_nothing_behind() {
+async fn sigterm_stops_it_without_leftover_keys() {
     let redis = RedisServer::start().await;
     let mut exporter = Exporter::start(&redis, &[]).await;
     exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
@@ -117,7 +117,7 @@ async fn a_signal_ends_it_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn mistakes_end_the_start_with_their_exit_codes() {
+async fn exits_with_78_or_69_when_it_cannot_start() {
     let wrong = run(&[], &[("TELEMETRY_EXPORTER__LISTN", "x")]).await;
     assert_eq!(wrong.code, Some(78));
     assert_eq!(
@@ -133,7 +133,7 @@ async fn mistakes_end_the_start_with_their_exit_codes() {
 }
 
 #[tokio::test]
-async fn help_names_the_settings() {
+async fn help_lists_the_settings() {
     let help = run(&["--help"], &[]).await.stdout;
     assert!(help.contains("TELEMETRY_EXPORTER__HOST_EXPIRY=5m") && help.contains("Exit codes"), "{help}");
 }

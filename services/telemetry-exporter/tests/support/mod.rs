@@ -1,6 +1,6 @@
-//! What integration tests share: the exporter as a process of its own, and a queue to feed it from.
+//! Test support: the exporter as a process, and messages for its queue.
 
-// Each test file is a crate of its own and uses what it needs.
+// Each test file is a separate crate and uses only a part of this module.
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::SocketAddr;
@@ -18,27 +18,27 @@ use uuid::Uuid;
 
 pub const QUEUE: &str = "telemetry:queue";
 
-/// A running exporter; it ends with the test.
+/// A running exporter process, killed when the test ends.
 pub struct Exporter {
     process: Process,
     pub address: SocketAddr,
 }
 
-/// An answer over HTTP.
+/// An HTTP response.
 pub struct Answer {
     pub head: String,
     pub body: String,
 }
 
 impl Exporter {
-    /// Starts an exporter of the queue in `redis` on a free port, with `vars` as further settings.
+    /// Starts an exporter on a free port that reads the queue in `redis`, with `vars` as additional settings.
     pub async fn start(redis: &RedisServer, vars: &[(&str, &str)]) -> Self {
         let mut process = Process::start(command(vars).env("TELEMETRY_REDIS__URL", redis.unix_url())).unwrap();
         let address = process.address("serving /metrics").await;
         Self { process, address }
     }
 
-    /// What `GET path` answers; `accept` is the header.
+    /// Sends `GET path` with this `Accept` header.
     pub async fn get(&self, path: &str, accept: &str) -> Answer {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
@@ -62,14 +62,14 @@ impl Exporter {
         self.process.stderr()
     }
 
-    /// Sends a signal by its name, such as `"TERM"`, and waits for the end.
+    /// Sends a signal by name (`"TERM"`) and waits until the process ends.
     pub async fn end(&mut self, signal: &str) -> ExitStatus {
         self.process.signal(signal);
         self.process.ended().await
     }
 }
 
-/// Runs the exporter with `arguments` until it ends by itself.
+/// Runs the exporter with `arguments` until it exits.
 pub async fn run(arguments: &[&str], vars: &[(&str, &str)]) -> Finished {
     Process::run(command(vars).args(arguments), "").await.unwrap()
 }
@@ -79,12 +79,12 @@ fn command(vars: &[(&str, &str)]) -> Command {
     Process::command(&[env!("CARGO_BIN_EXE_telemetry-exporter")], &[&defaults, vars].concat())
 }
 
-/// Pushes as a collector does.
+/// Pushes an element to the queue, as a collector does.
 pub async fn push(redis: &RedisServer, element: impl AsRef<[u8]>) {
     redis.run(redis::cmd("LPUSH").arg(QUEUE).arg(element.as_ref())).await;
 }
 
-/// A sample of `host`, complete, collected `age` ago, whose usage is `usage_percent`.
+/// A complete sample of `host`, collected `age` ago, with CPU usage `usage_percent`.
 pub fn sample(host: &str, instance: Uuid, sequence: u64, age: Duration, usage_percent: f64) -> TelemetryMessage {
     let collected_at = SystemTime::now() - age;
     let metadata = TelemetryMetadata {
