@@ -1,4 +1,4 @@
-// Reads every message of every release of the schema with the generated types, and writes it again: nothing may be lost.
+// Reads the golden messages of every schema release with the generated types and writes them again without loss.
 
 #include <filesystem>
 #include <fstream>
@@ -31,7 +31,7 @@ std::string Contents(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-// Where two messages differ, unknown fields included; empty if they do not.
+// Differences between two messages, including unknown fields; empty if they are equal.
 std::string Difference(const Message& one, const Message& other) {
   std::string difference;
   MessageDifferencer differencer;
@@ -39,12 +39,12 @@ std::string Difference(const Message& one, const Message& other) {
   return differencer.Compare(one, other) ? "" : "difference: " + difference;
 }
 
-// What is wrong with a golden message; empty if it is read and written as promised.
-std::string Complaint(const std::filesystem::path& golden) {
+// Reads and rewrites a golden message. Returns an error message, or an empty string on success.
+std::string CheckGolden(const std::filesystem::path& golden) {
   const std::string file = golden.filename().string();
   const Descriptor* type =
       DescriptorPool::generated_pool()->FindMessageTypeByName("telemetry.v1." + file.substr(0, file.find('.')));
-  if (type == nullptr) return "there is no such type";
+  if (type == nullptr) return "unknown message type";
   const Message* prototype = MessageFactory::generated_factory()->GetPrototype(type);
   const auto message = [&] { return std::unique_ptr<Message>(prototype->New()); };
 
@@ -52,10 +52,10 @@ std::string Complaint(const std::filesystem::path& golden) {
   JsonParseOptions lenient;
   lenient.ignore_unknown_fields = true;
   const auto read = JsonStringToMessage(Contents(golden), from_json.get(), lenient);
-  if (!read.ok()) return "JSON is not read: " + read.ToString();
+  if (!read.ok()) return "cannot read JSON: " + read.ToString();
   const auto from_binary = message();
   if (!from_binary->ParseFromString(Contents(std::filesystem::path(golden).replace_extension("binpb")))) {
-    return "protobuf is not read";
+    return "cannot read protobuf";
   }
   if (auto difference = Difference(*from_json, *from_binary); !difference.empty()) return difference;
 
@@ -63,37 +63,37 @@ std::string Complaint(const std::filesystem::path& golden) {
   JsonPrintOptions schema_names;
   schema_names.preserve_proto_field_names = true;
   const auto written = MessageToJsonString(*from_json, &json, schema_names);
-  if (!written.ok()) return "JSON is not written: " + written.ToString();
+  if (!written.ok()) return "cannot write JSON: " + written.ToString();
   const auto json_again = message();
   const auto read_again = JsonStringToMessage(json, json_again.get());
-  if (!read_again.ok()) return "JSON is not read again: " + read_again.ToString();
+  if (!read_again.ok()) return "cannot read rewritten JSON: " + read_again.ToString();
   if (auto difference = Difference(*from_json, *json_again); !difference.empty()) return difference;
 
   const auto binary_again = message();
-  if (!binary_again->ParseFromString(from_json->SerializeAsString())) return "protobuf is not read again";
+  if (!binary_again->ParseFromString(from_json->SerializeAsString())) return "cannot read rewritten protobuf";
   return Difference(*from_json, *binary_again);
 }
 
 }  // namespace
 
 int main() {
-  // Makes their messages known: what nothing refers to is not linked.
+  // Registers the message types: the linker drops files that nothing refers to.
   telemetry::v1::TelemetryMessage::descriptor();
   telemetry::v1::HealthResponse::descriptor();
 
   int passed = 0, failed = 0;
-  // Tests start in the root of their files.
+  // Bazel starts tests in the runfiles root.
   for (const auto& entry : std::filesystem::recursive_directory_iterator(
            "proto/released", std::filesystem::directory_options::follow_directory_symlink)) {
     const auto& golden = entry.path();
     const auto release = golden.parent_path().parent_path().filename().string();
     if (golden.extension() != ".json" || release.rfind("1.", 0) != 0) continue;
-    const std::string complaint = Complaint(golden);
-    if (complaint.empty()) {
+    const std::string error = CheckGolden(golden);
+    if (error.empty()) {
       ++passed;
     } else {
       ++failed;
-      std::cout << "FAILED " << golden.string() << ": " << complaint << std::endl;
+      std::cout << "FAILED " << golden.string() << ": " << error << std::endl;
     }
   }
   const bool ok = passed > 0 && failed == 0;

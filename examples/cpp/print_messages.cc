@@ -1,4 +1,4 @@
-// Prints a line for each telemetry message on the standard input, which has one as JSON in each of its lines.
+// Reads telemetry messages from standard input, one JSON object per line, and prints a summary of each.
 
 #include <iostream>
 #include <string>
@@ -16,15 +16,15 @@ using ::telemetry::v1::TelemetryMessage;
 
 constexpr char kMajor[] = "1.";
 
-// Reads `json` into `message`; says what is wrong with it if that fails.
+// Parses `json` into `message`. Returns an error message, or an empty string on success.
 std::string Read(const std::string& json, TelemetryMessage* message) {
   JsonParseOptions options;
-  // A newer minor version of the schema may have more fields.
+  // Newer minor versions of the schema may add fields.
   options.ignore_unknown_fields = true;
   const auto read = JsonStringToMessage(json, message, options);
   if (!read.ok()) return read.ToString();
   if (message->schema_version().rfind(kMajor, 0) != 0) {
-    return "it is of schema '" + message->schema_version() + "', and this program knows " + kMajor + "x";
+    return "schema '" + message->schema_version() + "' is not supported; this program reads " + kMajor + "x";
   }
   return "";
 }
@@ -35,7 +35,7 @@ void Print(const TelemetryMessage& message) {
     case TelemetryMessage::kData: {
       const auto& data = message.data();
       std::cout << " " << data.metadata().hostname() << ": ";
-      // Absent is not zero: the first sample of a start has no usage.
+      // Absent is not zero: the first sample after a start has no usage.
       if (data.cpu().has_usage_percent()) {
         std::cout << data.cpu().usage_percent() << " % busy";
       } else {
@@ -48,7 +48,7 @@ void Print(const TelemetryMessage& message) {
                 << telemetry::v1::GapReason_Name(message.gap().reason()) << ")";
       break;
     case TelemetryMessage::PAYLOAD_NOT_SET:
-      std::cout << ": of a kind that a newer schema has";
+      std::cout << ": unknown payload of a newer schema";
       break;
   }
   std::cout << std::endl;
@@ -60,11 +60,11 @@ int main() {
   int status = 0;
   for (std::string line; std::getline(std::cin, line);) {
     TelemetryMessage message;
-    const std::string complaint = Read(line, &message);
-    if (complaint.empty()) {
+    const std::string error = Read(line, &message);
+    if (error.empty()) {
       Print(message);
     } else {
-      std::cerr << "no message: " << complaint << std::endl;
+      std::cerr << "cannot read message: " << error << std::endl;
       status = 1;
     }
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests print_messages with the messages of every release of the schema.
+# Tests print_messages with the golden messages of every schema release.
 set -euo pipefail
 
 goldens=(proto/released/1.*/golden/TelemetryMessage.*.json)
@@ -14,8 +14,8 @@ grep -q ': usage unknown$' <<<"$printed" || { echo "FAILED: no sample without us
 grep -q 'are missing (GAP_REASON_DECIMATED)$' <<<"$printed" || { echo "FAILED: no gap in: $printed" && exit 1; }
 
 for unreadable in nothing '{"schema_version": "2.0.0"}'; do
-  if said=$(examples/cpp/print_messages 2>&1 <<<"$unreadable"); then
-    echo "FAILED: '$unreadable' was read: $said"
+  if output=$(examples/cpp/print_messages 2>&1 <<<"$unreadable"); then
+    echo "FAILED: '$unreadable' was read: $output"
     exit 1
   fi
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Reads the telemetry queue, and calls a collector's control API. Every answer is canonical ProtoJSON, one object a line.
+"""Reads the telemetry queue and calls a collector's control API. Prints canonical ProtoJSON, one object per line.
 
-The types are generated from //proto by generate.py and found on the PYTHONPATH; none is written by hand.
+The types are generated from //proto. Outside Bazel, run generate.py and add its output directory to PYTHONPATH.
 """
 
 import argparse
@@ -21,23 +21,23 @@ MAJOR = "1"
 
 
 class Unreadable(Exception):
-    """An element of the queue that is no message of this major version."""
+    """An element of the queue is not a message, or has another major version of the schema."""
 
 
 class Queue:
-    """The Redis list, read so that a message stays in Redis until it is acknowledged."""
+    """A Redis list. Each message stays in Redis until it is acknowledged."""
 
     def __init__(self, url, key):
         self.redis = redis.Redis.from_url(url)
         self.key = key
-        # Two consumers that run at once need lists of their own. (The Rust client also finds those of dead ones.)
+        # Consumers that run at the same time need separate processing lists. (The Rust client also recovers those of dead ones.)
         self.processing = f"{{{key}}}:processing:python"
         self.dead = f"{{{key}}}:dead"
         while self.redis.lmove(self.processing, key, "LEFT", "RIGHT"):
-            pass  # What an earlier run took and did not acknowledge goes back, in its order.
+            pass  # Return elements that an earlier run did not acknowledge to the queue, in order.
 
     def take(self):
-        """The oldest element, as soon as there is one."""
+        """Waits for an element and returns the oldest one."""
         while True:
             element = self.redis.blmove(self.key, self.processing, timeout=1, src="RIGHT", dest="LEFT")
             if element is not None:
@@ -47,14 +47,14 @@ class Queue:
         self.redis.lrem(self.processing, -1, element)
 
     def reject(self, element, reason):
-        """Sets aside what nobody can read."""
+        """Moves an unreadable element to the dead-letter list."""
         letter = {"reason": reason, "payload": element.decode(errors="replace")}
         self.redis.lpush(self.dead, json.dumps(letter))
         self.acknowledge(element)
 
 
 def parse(element):
-    """A message from JSON, which begins with a brace, or from protobuf, which never does. Unknown fields are ignored."""
+    """Parses a message from JSON, which starts with a brace, or protobuf, which never does. Ignores unknown fields."""
     try:
         if element.startswith(b"{"):
             message = json_format.Parse(element, TelemetryMessage(), ignore_unknown_fields=True)
@@ -63,12 +63,12 @@ def parse(element):
     except (json_format.ParseError, DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from error
     if message.schema_version.split(".")[0] != MAJOR:
-        raise Unreadable(f"it is of schema {message.schema_version!r}, and this program knows {MAJOR}.x")
+        raise Unreadable(f"schema {message.schema_version!r} is not supported; this program reads {MAJOR}.x")
     return message
 
 
 def show(message):
-    """Writes canonical ProtoJSON with the schema's own names, zeros included: what the collector writes."""
+    """Prints canonical ProtoJSON as the collector writes it: with the field names of the schema, including zeros."""
     print(
         json_format.MessageToJson(
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
@@ -85,7 +85,7 @@ def read_queue(options):
         try:
             message = parse(element)
         except Unreadable as unreadable:
-            print(f"set aside in {queue.dead}: {unreadable}", file=sys.stderr)
+            print(f"moved to {queue.dead}: {unreadable}", file=sys.stderr)
             queue.reject(element, str(unreadable))
             continue
         show(message)
@@ -109,17 +109,17 @@ def call_control(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--redis", default="redis://127.0.0.1:6379/0", help="URL of the server (%(default)s)")
-    parser.add_argument("--key", default="telemetry:queue", help="the list (%(default)s)")
-    parser.add_argument("--control", default="127.0.0.1:50051", help="address of the control API (%(default)s)")
-    parser.add_argument("--timeout", type=float, default=10, help="seconds that a call may take (%(default)s)")
+    parser.add_argument("--redis", default="redis://127.0.0.1:6379/0", help="URL of the Redis server (default: %(default)s)")
+    parser.add_argument("--key", default="telemetry:queue", help="key of the list (default: %(default)s)")
+    parser.add_argument("--control", default="127.0.0.1:50051", help="address of the control API (default: %(default)s)")
+    parser.add_argument("--timeout", type=float, default=10, help="timeout of a call, in seconds (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
-    queue = commands.add_parser("queue", help="take messages from the queue and show them")
-    queue.add_argument("--count", type=int, help="stop after so many")
-    commands.add_parser("snapshot", help="the latest sample")
-    commands.add_parser("health", help="how the collector is")
+    queue = commands.add_parser("queue", help="take messages from the queue and print them")
+    queue.add_argument("--count", type=int, help="stop after this many messages")
+    commands.add_parser("snapshot", help="print the latest sample")
+    commands.add_parser("health", help="print the collector's health")
     interval = commands.add_parser("interval", help="change the sampling interval")
-    interval.add_argument("seconds", type=float)
+    interval.add_argument("seconds", type=float, help="new interval, in seconds")
     options = parser.parse_args()
     try:
         read_queue(options) if options.command == "queue" else call_control(options)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Generates the Python types of //proto into a folder (default: gen/ beside this file). Nothing of it is committed."""
+"""Generates Python types from //proto into a directory (default: gen/ next to this file), which is not committed."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""Reads every message of every release of the schema with the generated types, and writes it again: nothing may be lost."""
+"""Reads the golden messages of every schema release with the generated types and writes them again without loss."""
 
 import json
 import pathlib
@@ -7,23 +7,23 @@ import sys
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 import consumer
-from telemetry.v1 import control_pb2, message_pb2  # noqa: F401 (makes their messages known)
+from telemetry.v1 import control_pb2, message_pb2  # noqa: F401 (registers the message types)
 
-# Tests start in the root of their files.
+# Bazel starts tests in the runfiles root.
 GOLDENS = pathlib.Path("proto/released").glob("1.*/golden/*.json")
 
 
-def lost(promised, written, path):
-    """The places where `written` does not have what `promised` has. It may have more: fields that are newer."""
-    if isinstance(promised, dict) and isinstance(written, dict):
+def lost(expected, written, path):
+    """Paths of the values in `expected` that `written` lacks. `written` may have additional, newer fields."""
+    if isinstance(expected, dict) and isinstance(written, dict):
         return [
             place
-            for key, value in promised.items()
+            for key, value in expected.items()
             for place in (lost(value, written[key], f"{path}.{key}") if key in written else [f"{path}.{key}"])
         ]
-    if isinstance(promised, list) and isinstance(written, list) and len(promised) == len(written):
-        return [place for n, pair in enumerate(zip(promised, written)) for place in lost(*pair, f"{path}[{n}]")]
-    return [] if promised == written else [path]
+    if isinstance(expected, list) and isinstance(written, list) and len(expected) == len(written):
+        return [place for n, pair in enumerate(zip(expected, written)) for place in lost(*pair, f"{path}[{n}]")]
+    return [] if expected == written else [path]
 
 
 def check(golden):
@@ -34,16 +34,16 @@ def check(golden):
     text, binary = golden.read_text(), golden.with_suffix(".binpb").read_bytes()
 
     message = json_format.Parse(text, type_of_golden(), ignore_unknown_fields=True)
-    assert message == type_of_golden.FromString(binary), "JSON and protobuf are read as different messages"
+    assert message == type_of_golden.FromString(binary), "JSON and protobuf give different messages"
     written = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     assert not (places := lost(json.loads(text), written, name)), f"lost: {places}"
-    assert message == type_of_golden.FromString(message.SerializeToString()), "protobuf is read as another message"
+    assert message == type_of_golden.FromString(message.SerializeToString()), "rewritten protobuf gives another message"
 
     if name == "TelemetryMessage":
         for element in (text.encode(), binary):
-            assert consumer.parse(element) == message, "the consumer reads another message"
+            assert consumer.parse(element) == message, "the consumer parses another message"
 
 
 def main():
@@ -52,7 +52,7 @@ def main():
         try:
             check(golden)
             passed += 1
-        except Exception as error:  # Whatever stops the reading: the next message is looked at too.
+        except Exception as error:  # Report any failure, then go on with the next message.
             print(f"FAILED {golden}: {type(error).__name__}: {error}")
             failed += 1
     ok = passed > 0 and failed == 0
