@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes one target: fuzz/run.sh TARGET SECONDS [OPTION OF LIBFUZZER]…
 #
-# The instrumentation is what cargo-fuzz asks rustc for, less its sanitizer, which only nightly has: this code has no `unsafe`.
-# What is found goes to fuzz/artifacts/TARGET; new inputs go to fuzz/target/corpus/TARGET.
+# Uses the instrumentation of cargo-fuzz without its sanitizer, which requires nightly Rust; this code has no `unsafe`.
+# Inputs that fail go to fuzz/artifacts/TARGET, new inputs to fuzz/target/corpus/TARGET.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +14,7 @@ main() {
   shift 2
   use_pinned_rust "$PWD"
   triple=$(rustc -vV | sed -n 's/^host: //p')
-  # The versions that the product is built with.
+  # Use the same dependency versions as the product.
   cp Cargo.lock fuzz/Cargo.lock
   RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1" \
