@@ -1,7 +1,7 @@
-//! What a sample costs, step by step, beside the least that could be done.
+//! Benchmarks of each step of a sample, compared with the minimum work for it ("reference").
 //!
-//! `cargo bench -p telemetry-collector` needs a `redis-server` on the PATH. The figures of one run can be compared with
-//! each other; those of two runs only on a quiet machine.
+//! `cargo bench -p telemetry-collector` needs a `redis-server` on the PATH. Results of one run can be compared with
+//! each other. Compare results of different runs only if the machine is otherwise idle.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -23,7 +23,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A collector that has all it needs for a full sample.
+/// A collector whose next sample has usage and slow readings.
 async fn warm_cpu() -> HostCpuCollector {
     let mut cpu = collectors::cpu();
     cpu.refresh_slow_readings().await;
@@ -54,13 +54,13 @@ fn message(runtime: &Runtime) -> TelemetryMessage {
 }
 
 fn queue(redis: &RedisServer, delivery: DeliveryMode) -> RedisQueue {
-    // A key of its own, so that neither trims what the other pushed.
+    // Separate keys, so that the two queues do not trim each other's messages.
     let key = format!("{delivery:?}");
     let settings = RedisSettings { delivery, max_length: 1_000, ..RedisSettings::new(redis.url(), key) };
     RedisQueue::connect_lazily(&settings).unwrap()
 }
 
-/// Makes the batch the one that follows it, since what the server has already it does not take again.
+/// Turns the batch into the next one: the server does not accept messages that it already has.
 fn advance(batch: &mut Batch) {
     batch.acknowledged = batch.last_sequence().unwrap_or_default();
     for (sequence, message) in (batch.acknowledged + 1..).zip(&mut batch.messages) {
@@ -84,7 +84,7 @@ fn encoding(criterion: &mut Criterion) {
     let message = message(&runtime());
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Bytes(message.to_json().unwrap().len() as u64));
-    group.bench_function("reference: serde_json alone", |bencher| {
+    group.bench_function("reference: serde_json only", |bencher| {
         bencher.iter(|| serde_json::to_vec(black_box(&message)).unwrap());
     });
     group.bench_function("checked message", |bencher| {
@@ -101,13 +101,13 @@ fn publishing(criterion: &mut Criterion) {
     let mut connection = runtime.block_on(redis.connect()).unwrap();
     let mut group = criterion.benchmark_group("publish");
     for batch_size in [1, 16, 128] {
-        // An instance of its own: the server takes no number twice.
+        // A separate instance, because the server accepts each sequence number only once.
         let mut batch =
             Batch { instance_id: Uuid::new_v4(), acknowledged: 0, messages: vec![message.clone(); batch_size] };
         advance(&mut batch);
         batch.acknowledged = 0;
         group.throughput(Throughput::Elements(batch_size as u64));
-        group.bench_with_input(BenchmarkId::new("reference: LPUSH alone", batch_size), &batch, |bencher, batch| {
+        group.bench_with_input(BenchmarkId::new("reference: LPUSH only", batch_size), &batch, |bencher, batch| {
             let mut push = redis::cmd("LPUSH");
             push.arg("reference");
             batch.messages.iter().for_each(|message| {
@@ -139,7 +139,7 @@ fn whole_tick(criterion: &mut Criterion) {
     let redis = runtime.block_on(RedisServer::start());
     let (queue, outbox) = (queue(&redis, DeliveryMode::AtLeastOnce), outbox());
     let mut cpu = runtime.block_on(warm_cpu());
-    criterion.bench_function("tick: from /proc to the acknowledgement", |bencher| {
+    criterion.bench_function("tick: from /proc to acknowledgement", |bencher| {
         bencher.iter(|| {
             runtime.block_on(async {
                 outbox.append(sample_of(cpu.collect_cpu().await.unwrap())).unwrap();

@@ -1,7 +1,8 @@
-//! How fast a spool of a million messages is delivered, beside `redis-benchmark` with the same payload.
+//! Measures how fast a spool of one million messages is delivered, compared with `redis-benchmark` and the same
+//! payload.
 //!
-//! `cargo bench -p telemetry-collector --bench drain` needs `redis-server` and `redis-benchmark` on the PATH and about 4 GB
-//! of disk and memory. An outage of twelve days at one sample a second leaves a spool of this size.
+//! `cargo bench -p telemetry-collector --bench drain` needs `redis-server` and `redis-benchmark` on the PATH, and about
+//! 4 GB of disk and memory. A spool reaches this size after an outage of twelve days at one sample per second.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -18,7 +19,7 @@ use telemetry_outbox::{
 use telemetry_testing::{RedisServer, eventually};
 
 const MESSAGES: u64 = 1_000_000;
-/// Commands on their way at a time.
+/// Number of pipelined commands.
 const PIPELINE: &str = "128";
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,7 +27,7 @@ async fn main() {
     let redis = RedisServer::start().await;
     let payload = payload().await;
     println!("{MESSAGES} messages of {} bytes, MAX_LENGTH 0", payload.len());
-    // Several times, in turn: the pace of a shared machine changes.
+    // Repeat in turn, because the speed of a shared machine varies.
     for _ in 0..3 {
         report("redis-benchmark -P 128 -c 1", reference(&redis, &payload).await);
         for delivery in [DeliveryMode::AtLeastOnce, DeliveryMode::ExactlyOnce] {
@@ -39,7 +40,7 @@ fn report(what: &str, took: Duration) {
     println!("{what:28} {:8.0} messages/s", MESSAGES as f64 / took.as_secs_f64());
 }
 
-/// Pushes the payload as often by Redis' own tool.
+/// Pushes the payload `MESSAGES` times with redis-benchmark.
 async fn reference(redis: &RedisServer, payload: &str) -> Duration {
     let started = Instant::now();
     let port = redis.port().to_string();
@@ -51,7 +52,7 @@ async fn reference(redis: &RedisServer, payload: &str) -> Duration {
     took
 }
 
-/// Fills a spool while nobody takes anything, ends that start, and delivers it all as the next start does.
+/// Fills a spool without delivering anything, closes it, and delivers everything as the next start would.
 async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let settings = SpoolSettings {
@@ -75,7 +76,7 @@ async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
     }
     outbox.close();
     filling.await.unwrap();
-    // A spool of many days is not being written to disk any more.
+    // The pages of a real spool of this size would have been written to disk long ago.
     assert!(Command::new("sync").status().unwrap().success());
 
     let settings = RedisSettings { delivery, max_length: 0, ..RedisSettings::new(redis.url(), "drained") };
@@ -92,7 +93,7 @@ async fn drain(redis: &RedisServer, delivery: DeliveryMode) -> Duration {
     took
 }
 
-/// Empties the server, and waits until it has done with that.
+/// Deletes all data and waits until its memory is freed.
 async fn empty(redis: &RedisServer) {
     redis.command::<()>(&["FLUSHALL", "ASYNC"]).await;
     eventually("the memory is freed", async || {
