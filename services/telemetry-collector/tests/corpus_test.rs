@@ -1,4 +1,4 @@
-//! Environments that the fuzzer found worth keeping hold to its law.
+//! Replays the fuzzing corpus: the property in `environment_law.rs` holds for every environment in it.
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 

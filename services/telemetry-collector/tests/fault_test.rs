@@ -1,7 +1,7 @@
-//! Nothing is lost between the host and Redis: the collector as people run it, real servers, and a fault in between.
+//! Fault injection: no message is lost silently between collector and Redis. Runs the real collector and real servers.
 //!
-//! Each case ends in the same check, on the whole list: every number of every instance arrived in order, or a gap record
-//! names it. The table of all cases is printed at the end. docs/reliability.md says what each case shows.
+//! Every case ends with the same check of the whole list: each sequence number of each instance arrived in order, or a
+//! gap record reports it. A table of all cases is printed at the end. docs/reliability.md describes each case.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
@@ -16,7 +16,7 @@ use fault::cases;
 use fault::ledger;
 use fault::table::Table;
 
-/// Cases that run at the same time. They wait most of the time, so that there may be many more of them than processors.
+/// Number of cases that run in parallel. They mostly wait, so it can exceed the number of CPUs.
 const AT_ONCE: usize = 12;
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let table = Table::default();
     let cases = cases::all().into_iter().map(|(name, run)| trial(name, run, table.clone()));
-    let trials = std::iter::once(check_of_the_check()).chain(cases).collect();
+    let trials = std::iter::once(ledger_trial()).chain(cases).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         print!("{}", table.render());
@@ -32,16 +32,16 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn check_of_the_check() -> Trial {
-    Trial::test("the_check_sees_what_it_is_there_for", || {
-        ledger::the_check_sees_what_it_is_there_for();
+fn ledger_trial() -> Trial {
+    Trial::test("ledger_detects_every_kind_of_fault", || {
+        ledger::detects_every_kind_of_fault();
         Ok(())
     })
 }
 
 fn trial(name: &'static str, run: cases::Run, table: Table) -> Trial {
     Trial::test(name, move || {
-        table.began(name);
+        table.started(name);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         table.passed(name, runtime.block_on(run()));
         Ok(())

@@ -1,4 +1,4 @@
-//! The whole collector, as the process that people run, against a real Redis.
+//! End-to-end tests of the collector process with a real Redis.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -26,11 +26,11 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 const QUEUE: &str = "telemetry:queue";
-/// Fast enough that a test is short, slow enough for a busy machine.
+/// Short enough for a quick test, long enough for a loaded machine.
 const FAST: &str = "100ms";
 
 async fn queue(redis: &RedisServer) -> Vec<TelemetryMessage> {
-    // LPUSH puts the newest first.
+    // LPUSH puts the newest message first.
     let items: Vec<Vec<u8>> = redis.command(&["LRANGE", QUEUE, "0", "-1"]).await;
     items.iter().rev().map(|json| TelemetryMessage::from_json(json).unwrap()).collect()
 }
@@ -43,8 +43,8 @@ async fn eventually_queued(redis: &RedisServer, count: u64) {
     eventually("messages are queued", async || queue_length(redis).await >= count).await;
 }
 
-/// Asserts that each number from 1 is in the queue once and in order, or inside a gap record.
-fn assert_nothing_vanished(messages: &[TelemetryMessage]) {
+/// Asserts that each sequence number from 1 is in the queue once and in order, or in a gap record.
+fn assert_nothing_lost(messages: &[TelemetryMessage]) {
     let instances: BTreeSet<_> = messages.iter().map(|message| &message.instance_id).collect();
     for instance in instances {
         let of_instance: Vec<_> = messages.iter().filter(|message| message.instance_id == *instance).collect();
@@ -79,7 +79,7 @@ fn interval(span: Duration) -> SetIntervalRequest {
 }
 
 #[tokio::test]
-async fn samples_of_this_host_reach_the_queue_in_order() {
+async fn samples_arrive_in_order() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let _collector = Collector::start(&[
@@ -91,7 +91,7 @@ async fn samples_of_this_host_reach_the_queue_in_order() {
     eventually_queued(&redis, 3).await;
 
     let messages = queue(&redis).await;
-    assert_nothing_vanished(&messages);
+    assert_nothing_lost(&messages);
     for (index, message) in messages.iter().enumerate() {
         assert_eq!(message.schema_version, SCHEMA_VERSION);
         let Some(Payload::Data(data)) = &message.payload else { panic!("{message:?}") };
@@ -110,7 +110,7 @@ async fn samples_of_this_host_reach_the_queue_in_order() {
 }
 
 #[tokio::test]
-async fn get_snapshot_gives_the_message_that_is_in_the_queue() {
+async fn get_snapshot_returns_a_message_that_is_in_the_queue() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
@@ -122,7 +122,7 @@ async fn get_snapshot_gives_the_message_that_is_in_the_queue() {
 }
 
 #[tokio::test]
-async fn set_interval_takes_effect_at_once_and_says_what_was() {
+async fn set_interval_takes_effect_at_once_and_returns_the_previous_interval() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", "1h")]).await;
@@ -135,15 +135,15 @@ async fn set_interval_takes_effect_at_once_and_says_what_was() {
     eventually_queued(&redis, 4).await;
 
     let messages = queue(&redis).await;
-    assert_nothing_vanished(&messages);
+    assert_nothing_lost(&messages);
     let Some(Payload::Data(data)) = &messages[1].payload else { panic!("{:?}", messages[1]) };
     assert_eq!(data.metadata.as_ref().unwrap().interval.unwrap().to_string(), "0.100s");
     let Some(Metrics::Cpu(cpu)) = &data.metrics else { panic!("{data:?}") };
-    assert!(cpu.usage_percent.is_some(), "the time since the first sample is not lost");
+    assert!(cpu.usage_percent.is_some(), "usage covers the time since the first sample");
 }
 
 #[tokio::test]
-async fn set_interval_refuses_what_is_out_of_range_and_names_the_range() {
+async fn set_interval_rejects_values_out_of_range_and_names_the_range() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
@@ -165,7 +165,7 @@ async fn set_interval_refuses_what_is_out_of_range_and_names_the_range() {
 }
 
 #[tokio::test]
-async fn grpc_health_and_reflection_answer_as_their_protocols_say() {
+async fn serves_grpc_health_and_reflection() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
@@ -200,7 +200,7 @@ async fn grpc_health_and_reflection_answer_as_their_protocols_say() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_down_at_start_gets_everything_once_it_is_up() {
+async fn delivers_everything_once_redis_is_up() {
     let mut redis = RedisServer::start().await;
     let url = redis.url();
     redis.kill().await;
@@ -208,19 +208,19 @@ async fn a_redis_that_is_down_at_start_gets_everything_once_it_is_up() {
     eventually("the sink is degraded", async || sink(&collector).await.0 == HealthStatus::Degraded).await;
     let whole = health(&collector).await;
     assert_eq!(whole.status(), HealthStatus::Degraded);
-    collector.control().await.get_snapshot(GetSnapshotRequest {}).await.expect("sampling goes on");
+    collector.control().await.get_snapshot(GetSnapshotRequest {}).await.expect("sampling continues");
 
     redis.restart().await;
-    eventually("the sink is well again", async || sink(&collector).await.0 == HealthStatus::Serving).await;
+    eventually("the sink has recovered", async || sink(&collector).await.0 == HealthStatus::Serving).await;
     assert!(sink(&collector).await.1.is_some(), "the last error is kept");
     eventually_queued(&redis, 5).await;
     let messages = queue(&redis).await;
-    assert_nothing_vanished(&messages);
+    assert_nothing_lost(&messages);
     assert_eq!(messages[0].sequence, 1);
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_holds_nothing_up_and_loses_nothing() {
+async fn keeps_sampling_and_loses_nothing_while_redis_hangs() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", FAST)]).await;
@@ -229,25 +229,25 @@ async fn a_redis_that_hangs_holds_nothing_up_and_loses_nothing() {
     eventually("the sink is degraded", async || sink(&collector).await.0 == HealthStatus::Degraded).await;
     let mut control = collector.control().await;
     let during = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
-    eventually("sampling goes on", async || {
+    eventually("sampling continues", async || {
         let now = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
         now.sequence > during.sequence + 3
     })
     .await;
     redis.resume();
-    eventually("the sink is well again", async || sink(&collector).await.0 == HealthStatus::Serving).await;
+    eventually("the sink has recovered", async || sink(&collector).await.0 == HealthStatus::Serving).await;
 
-    // What was sent when the answer did not come may have been taken: (instance_id, sequence) tells the second copy.
+    // Redis may have accepted a batch whose answer timed out. Duplicates have the same (instance_id, sequence).
     let mut messages = queue(&redis).await;
     let mut seen = BTreeSet::new();
     messages.retain(|message| seen.insert(message.sequence));
     messages.sort_by_key(|message| message.sequence);
-    assert_nothing_vanished(&messages);
+    assert_nothing_lost(&messages);
     assert!(messages.len() as u64 > during.sequence);
 }
 
 #[tokio::test]
-async fn what_a_full_outbox_gives_up_is_named_in_a_gap_record() {
+async fn reports_messages_dropped_by_a_full_outbox_in_a_gap_record() {
     let mut redis = RedisServer::start().await;
     let url = redis.url();
     redis.kill().await;
@@ -269,11 +269,11 @@ async fn what_a_full_outbox_gives_up_is_named_in_a_gap_record() {
         queue(&redis).await.iter().any(|message| matches!(message.payload, Some(Payload::Gap(_))))
     })
     .await;
-    assert_nothing_vanished(&queue(&redis).await);
+    assert_nothing_lost(&queue(&redis).await);
 }
 
 #[tokio::test]
-async fn the_queue_is_capped_at_its_newest_messages() {
+async fn trims_the_queue_to_its_newest_messages() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let collector = Collector::start(&[
@@ -293,7 +293,7 @@ async fn the_queue_is_capped_at_its_newest_messages() {
 }
 
 #[tokio::test]
-async fn a_wrong_type_of_key_is_told_and_the_process_stays() {
+async fn reports_a_key_of_the_wrong_type_and_keeps_running() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let _: String = redis.command(&["SET", QUEUE, "not a list"]).await;
@@ -305,7 +305,7 @@ async fn a_wrong_type_of_key_is_told_and_the_process_stays() {
 }
 
 #[tokio::test]
-async fn sigterm_delivers_what_waits_and_exits_0() {
+async fn sigterm_delivers_pending_messages_and_exits_with_0() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let mut collector =
@@ -315,7 +315,7 @@ async fn sigterm_delivers_what_waits_and_exits_0() {
     let mut control = collector.control().await;
     let seen = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
     collector.signal("TERM");
-    eventually("it says that it stops", async || collector.log().contains("stopping")).await;
+    eventually("it logs that it is stopping", async || collector.log().contains("stopping")).await;
     redis.resume();
     assert_eq!(collector.ended().await.code(), Some(0));
 
@@ -326,7 +326,7 @@ async fn sigterm_delivers_what_waits_and_exits_0() {
 }
 
 #[tokio::test]
-async fn a_stop_takes_no_longer_than_the_grace_time_and_says_what_is_left() {
+async fn shutdown_ends_after_the_grace_period_and_reports_undelivered_messages() {
     let mut redis = RedisServer::start().await;
     let url = redis.url();
     redis.kill().await;
@@ -341,7 +341,7 @@ async fn a_stop_takes_no_longer_than_the_grace_time_and_says_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_stops_it_immediately() {
     let mut redis = RedisServer::start().await;
     let url = redis.url();
     redis.kill().await;
@@ -349,14 +349,14 @@ async fn a_second_signal_ends_it_at_once() {
     let mut control = collector.control().await;
     eventually("a sample is taken", async || control.get_snapshot(GetSnapshotRequest {}).await.is_ok()).await;
     collector.signal("TERM");
-    eventually("it says that it stops", async || collector.log().contains("stopping")).await;
+    eventually("it logs that it is stopping", async || collector.log().contains("stopping")).await;
     collector.signal("TERM");
     assert_eq!(collector.ended().await.code(), Some(128 + 15));
     assert!(collector.log().contains("messages that wait are lost"), "{}", collector.log());
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_clear_line_and_exit_code_69() {
+async fn port_in_use_is_one_line_and_exit_code_69() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let ended = collector::run(&[], &[("TELEMETRY_CONTROL__LISTEN", &address)]).await;
@@ -366,7 +366,7 @@ async fn a_port_in_use_is_one_clear_line_and_exit_code_69() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_one_line_each_and_exit_code_78() {
+async fn invalid_settings_are_one_line_each_and_exit_code_78() {
     let ended = collector::run(
         &[],
         &[
@@ -383,7 +383,7 @@ async fn wrong_settings_are_one_line_each_and_exit_code_78() {
 }
 
 #[tokio::test]
-async fn help_version_and_print_config_answer_without_a_redis() {
+async fn help_version_and_print_config_work_without_redis() {
     let help = collector::run(&["--help"], &[]).await;
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("TELEMETRY_REDIS__URL") && help.stdout.contains("Exit codes"), "{}", help.stdout);

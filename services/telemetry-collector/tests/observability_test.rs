@@ -1,4 +1,4 @@
-//! What the collector says of itself: log lines on standard error, spans and metrics over OTLP.
+//! The collector's own observability: log lines on standard error, spans and metrics over OTLP.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -24,7 +24,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// An OTLP receiver that remembers names.
+/// An OTLP receiver that records names.
 #[derive(Debug, Clone, Default)]
 struct Receiver {
     names: Arc<Mutex<BTreeSet<String>>>,
@@ -42,14 +42,14 @@ impl Receiver {
         (receiver, address)
     }
 
-    fn remember(&self, kind: &str, name: &str) {
+    fn record(&self, kind: &str, name: &str) {
         self.names.lock().unwrap().insert(format!("{kind} {name}"));
     }
 
-    fn remember_service(&self, resource: Option<&Resource>) {
+    fn record_service(&self, resource: Option<&Resource>) {
         let attributes = resource.into_iter().flat_map(|resource| &resource.attributes);
         for attribute in attributes.filter(|attribute| attribute.key == "service.name") {
-            self.remember("service", &format!("{:?}", attribute.value));
+            self.record("service", &format!("{:?}", attribute.value));
         }
     }
 
@@ -65,8 +65,8 @@ impl TraceService for Receiver {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for spans in request.into_inner().resource_spans {
-            self.remember_service(spans.resource.as_ref());
-            spans.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.remember("span", &span.name));
+            self.record_service(spans.resource.as_ref());
+            spans.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.record("span", &span.name));
         }
         Ok(Response::new(Default::default()))
     }
@@ -79,16 +79,16 @@ impl MetricsService for Receiver {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         for metrics in request.into_inner().resource_metrics {
-            self.remember_service(metrics.resource.as_ref());
+            self.record_service(metrics.resource.as_ref());
             let names = metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics);
-            names.for_each(|metric| self.remember("metric", &metric.name));
+            names.for_each(|metric| self.record("metric", &metric.name));
         }
         Ok(Response::new(Default::default()))
     }
 }
 
 #[tokio::test]
-async fn spans_and_metrics_go_where_open_telemetry_is_told_to_send_them() {
+async fn exports_spans_and_metrics_to_the_otlp_endpoint() {
     let (receiver, address) = Receiver::start().await;
     let redis = RedisServer::start().await;
     let _collector = Collector::start(&[
@@ -114,7 +114,7 @@ async fn spans_and_metrics_go_where_open_telemetry_is_told_to_send_them() {
 }
 
 #[tokio::test]
-async fn what_is_left_is_exported_at_a_stop() {
+async fn exports_pending_spans_and_metrics_at_shutdown() {
     let (receiver, address) = Receiver::start().await;
     let redis = RedisServer::start().await;
     let mut collector = Collector::start(&[
@@ -134,7 +134,7 @@ async fn what_is_left_is_exported_at_a_stop() {
 }
 
 #[tokio::test]
-async fn an_exporter_that_answers_nobody_holds_nothing_up() {
+async fn an_unreachable_otlp_endpoint_delays_nothing() {
     let redis = RedisServer::start().await;
     let mut collector = Collector::start(&[
         ("TELEMETRY_REDIS__URL", &redis.url()),
@@ -161,15 +161,15 @@ async fn log_lines_are_json_objects_with_time_level_and_message() {
 }
 
 #[tokio::test]
-async fn an_outage_is_one_line_at_its_start_and_one_at_its_end() {
+async fn logs_one_line_at_the_start_and_one_at_the_end_of_an_outage() {
     let mut redis = RedisServer::start().await;
     let url = redis.url();
     redis.kill().await;
     let collector =
         Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", "100ms")]).await;
     let count = |text: &str| collector.log().matches(text).count();
-    eventually("the outage is told", async || count("messages cannot be delivered") == 1).await;
+    eventually("the outage is logged", async || count("messages cannot be delivered") == 1).await;
     redis.restart().await;
-    eventually("its end is told", async || count("messages are delivered again") == 1).await;
+    eventually("its end is logged", async || count("messages are delivered again") == 1).await;
     assert_eq!(count("messages cannot be delivered"), 1);
 }

@@ -1,8 +1,8 @@
-//! The consumer of examples/python against the running collector: another language's protobuf reads what we write, field
-//! by field, and steers us.
+//! Runs the consumer of examples/python with a collector. Python must read every field like Rust, and call the control
+//! API.
 //!
-//! `TELEMETRY_PYTHON` names a Python with the packages of examples/python/requirements.txt; Bazel brings one,
-//! `scripts/setup.sh` gets one for cargo.
+//! `TELEMETRY_PYTHON` is the path of a Python with the packages of examples/python/requirements.txt. Bazel provides
+//! one; for cargo, `scripts/setup.sh` installs one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -20,7 +20,7 @@ use uuid::Uuid;
 const QUEUE: &str = "telemetry:queue";
 const DEAD: &str = "{telemetry:queue}:dead";
 
-/// The example with types generated for this test alone.
+/// The example, with types generated for one test.
 struct Example {
     generated: TempDir,
 }
@@ -29,12 +29,12 @@ impl Example {
     async fn new() -> Self {
         let generated = tempfile::tempdir().unwrap();
         let example = Self { generated };
-        let folder = example.generated.path().to_str().unwrap();
-        example.run("generate.py", &[folder]).await;
+        let directory = example.generated.path().to_str().unwrap();
+        example.run("generate.py", &[directory]).await;
         example
     }
 
-    /// Runs `script`, and returns what it wrote to standard output. Fails the test when the script fails.
+    /// Runs `script` and returns its standard output. Panics if the script fails.
     async fn run(&self, script: &str, arguments: &[&str]) -> String {
         let Finished { code, stdout, stderr } = self.try_run(script, arguments).await;
         assert_eq!(code, Some(0), "{script} {arguments:?}: {stderr}");
@@ -66,16 +66,16 @@ fn gap_record() -> TelemetryMessage {
 }
 
 #[tokio::test]
-async fn every_field_of_json_is_read_as_rust_reads_it() {
-    every_field_is_read_as_rust_reads_it("json", b'{').await;
+async fn python_reads_every_field_of_json_like_rust() {
+    assert_python_reads_every_field("json", b'{').await;
 }
 
 #[tokio::test]
-async fn every_field_of_protobuf_is_read_as_rust_reads_it() {
-    every_field_is_read_as_rust_reads_it("protobuf", 0x0A).await;
+async fn python_reads_every_field_of_protobuf_like_rust() {
+    assert_python_reads_every_field("protobuf", 0x0A).await;
 }
 
-async fn every_field_is_read_as_rust_reads_it(encoding: &str, first_byte: u8) {
+async fn assert_python_reads_every_field(encoding: &str, first_byte: u8) {
     let (redis, example) = (RedisServer::start().await, Example::new().await);
     let url = redis.url();
     let mut collector = Collector::start(&[
@@ -103,7 +103,7 @@ async fn every_field_is_read_as_rust_reads_it(encoding: &str, first_byte: u8) {
 }
 
 #[tokio::test]
-async fn what_python_cannot_read_is_set_aside() {
+async fn python_moves_unreadable_messages_to_the_dead_letter_list() {
     let (redis, example) = (RedisServer::start().await, Example::new().await);
     let url = redis.url();
     let readable = String::from_utf8(gap_record().to_json().unwrap()).unwrap();
@@ -116,7 +116,7 @@ async fn what_python_cannot_read_is_set_aside() {
 }
 
 #[tokio::test]
-async fn the_control_api_is_called() {
+async fn python_calls_the_control_api() {
     let (redis, example) = (RedisServer::start().await, Example::new().await);
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_COLLECTION__INTERVAL", "1h")]).await;

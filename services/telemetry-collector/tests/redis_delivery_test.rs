@@ -1,4 +1,4 @@
-//! Exactly once, replicas that must follow, and streams, against a real redis-server.
+//! Tests of exactly-once delivery, WAIT, streams and shards with a real redis-server.
 
 #![allow(clippy::unwrap_used)]
 
@@ -28,7 +28,7 @@ fn once_queue(url: impl Into<String>) -> RedisQueue {
     connect(&once(url))
 }
 
-/// Messages that follow on what the server acknowledged.
+/// A batch of messages, of which the server acknowledged those up to `acknowledged`.
 fn after(acknowledged: u64, sequences: RangeInclusive<u64>) -> Batch {
     Batch { acknowledged, ..messages(sequences) }
 }
@@ -41,7 +41,7 @@ async fn kill_clients(server: &RedisServer) {
     server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
 }
 
-/// The messages in the stream with what its entries say of them.
+/// The stream entries: instance ID, sequence number, message.
 async fn entries(server: &RedisServer) -> Vec<(String, String, String)> {
     let entries: Vec<(String, HashMap<String, String>)> = server.command(&["XRANGE", KEY, "-", "+"]).await;
     entries
@@ -58,7 +58,7 @@ fn entry(sequence: u64) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn what_is_offered_again_is_not_taken_again() {
+async fn does_not_push_a_message_twice() {
     let server = RedisServer::start().await;
     let queue = connect(&RedisSettings { max_length: 4, ..once(server.url()) });
     assert_eq!(taken(queue.publish_batch(&after(0, 1..=2)).await), in_queue(2, 0));
@@ -69,7 +69,7 @@ async fn what_is_offered_again_is_not_taken_again() {
 }
 
 #[tokio::test]
-async fn a_push_that_timed_out_leaves_one_copy_however_it_ended() {
+async fn retry_after_a_timeout_causes_no_duplicate() {
     let server = RedisServer::start().await;
     let queue = once_queue(server.url());
     queue.publish_batch(&after(0, 1..=1)).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_push_that_timed_out_leaves_one_copy_however_it_ended() {
     server.pause();
     assert_eq!(kind(queue.publish_batch(&after(1, 2..=3)).await), PublishingErrorKind::TimedOut);
     server.resume();
-    // The server runs what was sent to it while it hung.
+    // The server executes the commands that it received while it hung.
     eventually("the push that timed out is in the list", async || server.command::<u64>(&["LLEN", KEY]).await == 3)
         .await;
     assert_eq!(taken(queue.publish_batch(&after(1, 2..=3)).await).queue_length, 3);
@@ -86,19 +86,19 @@ async fn a_push_that_timed_out_leaves_one_copy_however_it_ended() {
 }
 
 #[tokio::test]
-async fn a_server_that_lost_what_it_acknowledged_is_found_out() {
+async fn detects_a_server_that_lost_acknowledged_messages() {
     let mut server = RedisServer::start().await;
     let queue = once_queue(server.url());
     queue.publish_batch(&after(0, 1..=3)).await.unwrap();
 
-    // It comes back with nothing, as without a disk.
+    // It restarts empty, as without persistence.
     server.kill().await;
     server.restart().await;
     assert!(queue.publish_batch(&after(3, 4..=5)).await.is_err());
     assert_eq!(queue.publish_batch(&after(3, 4..=5)).await.unwrap(), Receipt::Behind { newest: 0 });
     queue.publish_batch(&after(0, 1..=5)).await.unwrap();
 
-    // It comes back without its last second.
+    // It restarts without its most recent writes.
     server.command::<()>(&["SET", &mark(), "4"]).await;
     assert_eq!(queue.publish_batch(&after(5, 6..=6)).await.unwrap(), Receipt::Behind { newest: 4 });
     assert_eq!(taken(queue.publish_batch(&after(4, 5..=6)).await).queue_length, 7);
@@ -106,7 +106,7 @@ async fn a_server_that_lost_what_it_acknowledged_is_found_out() {
 }
 
 #[tokio::test]
-async fn each_instance_has_a_mark_of_its_own_that_lives_for_a_month() {
+async fn each_instance_has_its_own_mark_that_expires_after_a_month() {
     let server = RedisServer::start().await;
     let queue = once_queue(server.url());
     let other = Batch { instance_id: Uuid::from_u128(2), ..messages(1..=1) };
@@ -120,7 +120,7 @@ async fn each_instance_has_a_mark_of_its_own_that_lives_for_a_month() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_script_is_given_it_again() {
+async fn loads_the_script_again_after_script_flush() {
     let server = RedisServer::start().await;
     let queue = once_queue(server.url());
     queue.publish_batch(&after(0, 1..=1)).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_server_that_forgot_the_script_is_given_it_again() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_pushed_leaves_no_mark_behind() {
+async fn a_failed_push_does_not_change_the_mark() {
     let server = RedisServer::start().await;
     let queue = once_queue(server.url());
     server.command::<()>(&["SET", KEY, "something"]).await;
@@ -148,7 +148,7 @@ async fn what_cannot_be_pushed_leaves_no_mark_behind() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_permission_is_told_which_are_needed() {
+async fn names_the_missing_permissions() {
     let server = RedisServer::start().await;
     server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">secret", "~*", "+ping", "+lpush", "+get", "+set"]).await;
     let queue = once_queue(server.url_with_login("pusher:secret"));
@@ -164,7 +164,7 @@ async fn a_user_without_a_permission_is_told_which_are_needed() {
 }
 
 #[tokio::test]
-async fn a_cap_that_may_not_be_applied_does_not_undo_the_acknowledgement() {
+async fn acknowledges_messages_although_trimming_is_forbidden() {
     let server = RedisServer::start().await;
     server
         .command::<()>(&[
@@ -189,7 +189,7 @@ async fn a_cap_that_may_not_be_applied_does_not_undo_the_acknowledgement() {
 }
 
 #[tokio::test]
-async fn a_cluster_takes_each_message_once_wherever_the_slot_is() {
+async fn delivers_exactly_once_to_a_cluster_while_slots_move() {
     let cluster = Cluster::start(false).await;
     for (key, slot_of) in [(KEY, KEY), ("{tag}:queue", "tag"), ("telemetry:queue:{3}", "3")] {
         let settings =
@@ -208,7 +208,7 @@ async fn a_cluster_takes_each_message_once_wherever_the_slot_is() {
 }
 
 #[tokio::test]
-async fn a_message_counts_once_enough_replicas_have_it() {
+async fn acknowledges_messages_once_enough_replicas_have_them() {
     let server = RedisServer::start().await;
     let queue = connect(&RedisSettings { wait_replicas: 1, ..once(server.url()) });
     for _ in 0..2 {
@@ -219,17 +219,17 @@ async fn a_message_counts_once_enough_replicas_have_it() {
 
     let replica = RedisServer::start().await;
     replica.command::<()>(&["REPLICAOF", "127.0.0.1", &server.port().to_string()]).await;
-    eventually("the replica follows", async || queue.publish_batch(&after(0, 1..=1)).await.is_ok()).await;
-    eventually("the replica has the next one", async || queue.publish_batch(&after(1, 2..=2)).await.is_ok()).await;
+    eventually("the replica is in sync", async || queue.publish_batch(&after(0, 1..=1)).await.is_ok()).await;
+    eventually("the replica has the next message", async || queue.publish_batch(&after(1, 2..=2)).await.is_ok()).await;
     assert_eq!(replica.command::<Vec<u64>>(&["LRANGE", KEY, "0", "-1"]).await, [2, 1]);
 }
 
 #[tokio::test]
-async fn what_another_connection_pushed_counts_only_once_replicas_have_it_too() {
+async fn waits_for_replicas_of_messages_from_another_connection_too() {
     let server = RedisServer::start().await;
     let queue = connect(&RedisSettings { wait_replicas: 1, ..once(server.url()) });
     assert!(queue.publish_batch(&after(0, 1..=1)).await.is_err());
-    // The message is there already and this connection pushes nothing; its answer must not be that all is well.
+    // The message is already in the list, so the new connection pushes nothing. It must wait for replicas nevertheless.
     kill_clients(&server).await;
     eventually("the server answers again", async || {
         let error = queue.publish_batch(&after(0, 1..=1)).await.unwrap_err();
@@ -240,7 +240,7 @@ async fn what_another_connection_pushed_counts_only_once_replicas_have_it_too() 
 }
 
 #[tokio::test]
-async fn a_stream_has_an_entry_a_message() {
+async fn writes_one_stream_entry_per_message() {
     let server = RedisServer::start().await;
     let queue = connect(&RedisSettings { mode: QueueMode::Stream, ..settings(server.url()) });
     assert_eq!(taken(queue.publish_batch(&messages(1..=2)).await), in_queue(2, 0));
@@ -250,7 +250,7 @@ async fn a_stream_has_an_entry_a_message() {
 }
 
 #[tokio::test]
-async fn a_stream_takes_each_message_once_too() {
+async fn delivers_exactly_once_to_a_stream() {
     let server = RedisServer::start().await;
     let queue = connect(&RedisSettings { mode: QueueMode::Stream, ..once(server.url()) });
     assert_eq!(taken(queue.publish_batch(&after(0, 1..=2)).await), in_queue(2, 0));
@@ -261,7 +261,7 @@ async fn a_stream_takes_each_message_once_too() {
 }
 
 #[tokio::test]
-async fn the_cap_of_a_stream_is_kept_roughly_and_counted_exactly() {
+async fn trims_a_stream_approximately_and_counts_trimmed_entries_exactly() {
     for delivery in [DeliveryMode::AtLeastOnce, DeliveryMode::ExactlyOnce] {
         let server = RedisServer::start_with(&["--stream-node-max-entries", "10"]).await;
         let queue =
@@ -277,7 +277,7 @@ async fn the_cap_of_a_stream_is_kept_roughly_and_counted_exactly() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_type_is_rejected_by_a_stream_and_leaves_no_mark() {
+async fn stream_mode_rejects_a_key_of_another_type_and_sets_no_mark() {
     let server = RedisServer::start().await;
     server.command::<()>(&["LPUSH", KEY, "a message from before"]).await;
     for delivery in [DeliveryMode::AtLeastOnce, DeliveryMode::ExactlyOnce] {
@@ -292,7 +292,7 @@ async fn a_key_of_another_type_is_rejected_by_a_stream_and_leaves_no_mark() {
 }
 
 #[tokio::test]
-async fn shards_of_a_cluster_lie_on_different_nodes() {
+async fn shards_are_spread_over_cluster_nodes() {
     let cluster = Cluster::start(false).await;
     let mut owners = Vec::new();
     for shard in 0..8 {
@@ -309,7 +309,7 @@ async fn shards_of_a_cluster_lie_on_different_nodes() {
 }
 
 #[tokio::test]
-async fn a_queue_at_its_high_water_mark_says_so_and_below_it_no_more() {
+async fn reports_pressure_only_while_the_queue_is_at_its_high_water_mark() {
     let server = RedisServer::start().await;
     let queue = connect(&RedisSettings { high_water: 3, ..settings(server.url()) });
     assert_eq!(taken(queue.publish_batch(&messages(1..=2)).await).pressure().map(|error| report(&error)), None);
@@ -325,7 +325,7 @@ async fn a_queue_at_its_high_water_mark_says_so_and_below_it_no_more() {
 }
 
 #[tokio::test]
-async fn the_sink_is_degraded_while_consumers_are_too_slow() {
+async fn sink_is_degraded_while_consumers_are_too_slow() {
     let server = RedisServer::start().await;
     let collector = Collector::start(&[
         ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),

@@ -1,4 +1,4 @@
-//! The Redis publisher against a real redis-server.
+//! Tests of the Redis publisher with a real redis-server.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use support::publisher::{
     settings, taken,
 };
 
-/// What a call may take beyond its time limits on a busy machine.
+/// How much longer than its timeouts a call may take on a loaded machine.
 const SLACK: Duration = Duration::from_secs(2);
 
 fn capped_queue(url: impl Into<String>, max_length: u64) -> RedisQueue {
@@ -24,7 +24,7 @@ fn capped_queue(url: impl Into<String>, max_length: u64) -> RedisQueue {
 }
 
 #[tokio::test]
-async fn messages_leave_in_the_order_in_which_they_came() {
+async fn keeps_the_order_of_messages() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     let acknowledged = taken(queue.publish_batch(&message(1)).await);
@@ -35,7 +35,7 @@ async fn messages_leave_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test]
-async fn a_large_batch_goes_out_whole() {
+async fn publishes_a_large_batch() {
     let server = RedisServer::start().await;
     let acknowledged = taken(queue(server.url()).publish_batch(&messages(1..=128)).await);
     assert_eq!(acknowledged.queue_length, 128);
@@ -43,7 +43,7 @@ async fn a_large_batch_goes_out_whole() {
 }
 
 #[tokio::test]
-async fn the_cap_keeps_the_newest() {
+async fn trims_the_list_to_its_newest_messages() {
     let server = RedisServer::start().await;
     let queue = capped_queue(server.url(), 10);
     let acknowledged = taken(queue.publish_batch(&messages(1..=8)).await);
@@ -54,14 +54,14 @@ async fn the_cap_keeps_the_newest() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_serves_as_well() {
+async fn connects_to_a_unix_socket() {
     let server = RedisServer::start().await;
     queue(server.unix_url()).publish_batch(&message(1)).await.unwrap();
     assert_eq!(pop_all(&server).await, [1]);
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_at_first_is_found_once_it_is_up() {
+async fn connects_once_the_server_is_up() {
     let mut server = RedisServer::start().await;
     server.kill().await;
     let queue = queue(server.url());
@@ -75,7 +75,7 @@ async fn a_server_that_is_down_at_first_is_found_once_it_is_up() {
 }
 
 #[tokio::test]
-async fn a_restarted_server_is_found_again() {
+async fn reconnects_after_a_restart_of_the_server() {
     let mut server = RedisServer::start().await;
     let queue = queue(server.url());
     queue.publish_batch(&message(1)).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_restarted_server_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_broke_unseen_costs_one_failure_at_most() {
+async fn fails_at_most_once_after_a_connection_broke_unnoticed() {
     let mut server = RedisServer::start().await;
     let queue = queue(server.url());
     queue.publish_batch(&message(1)).await.unwrap();
@@ -104,12 +104,12 @@ async fn a_connection_that_broke_unseen_costs_one_failure_at_most() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_tested_before_it_is_used() {
+async fn tests_an_idle_connection_before_use() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     queue.publish_batch(&message(1)).await.unwrap();
 
-    // As a server does that closes idle connections.
+    // Simulates a server that closes idle connections.
     server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(60)).await;
@@ -119,7 +119,7 @@ async fn an_idle_connection_is_tested_before_it_is_used() {
 }
 
 #[tokio::test]
-async fn a_hung_server_costs_no_more_than_the_time_limits_and_one_duplicate() {
+async fn a_hung_server_causes_timeouts_and_at_most_one_duplicate() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     queue.publish_batch(&message(1)).await.unwrap();
@@ -131,20 +131,20 @@ async fn a_hung_server_costs_no_more_than_the_time_limits_and_one_duplicate() {
     assert_eq!(kind(published), PublishingErrorKind::TimedOut);
     assert_eq!(kind(healthy), PublishingErrorKind::Unreachable);
     assert!(start.elapsed() < CONNECT_TIMEOUT + RESPONSE_TIMEOUT + SLACK, "{:?}", start.elapsed());
-    // The server accepts new connections, but does not answer on them: nothing is pushed.
+    // The kernel accepts new connections but the server does not answer, so nothing is pushed.
     assert_eq!(kind(queue.publish_batch(&second).await), PublishingErrorKind::Unreachable);
     assert_eq!(kind(queue.publish_batch(&second).await), PublishingErrorKind::Unreachable);
 
     server.resume();
     queue.publish_batch(&second).await.unwrap();
     queue.publish_batch(&message(3)).await.unwrap();
-    // Whether the push that timed out was taken cannot be known; the tries after it were not.
+    // It is unknown whether the push that timed out was executed. The retries were not.
     let popped = pop_all(&server).await;
     assert!([vec![1, 2, 3], vec![1, 2, 2, 3]].contains(&popped), "{popped:?}");
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up_in_time() {
+async fn gives_up_a_silent_server_after_the_timeouts() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let queue = queue(format!("redis://{}", silent.local_addr().unwrap()));
     let start = Instant::now();
@@ -154,7 +154,7 @@ async fn a_server_that_says_nothing_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_type_is_rejected_until_it_is_gone() {
+async fn rejects_a_key_of_another_type_until_it_is_deleted() {
     let server = RedisServer::start().await;
     server.command::<()>(&["SET", KEY, "something"]).await;
     let queue = capped_queue(server.url(), 10);
@@ -171,7 +171,7 @@ async fn a_key_of_another_type_is_rejected_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_rejected_and_not_shown() {
+async fn rejects_a_wrong_password_without_printing_it() {
     let server = RedisServer::start_with(&["--requirepass", "right-password"]).await;
     for url in [server.url(), server.url_with_login(":wrong-password")] {
         let error = queue(url).publish_batch(&message(1)).await.unwrap_err();
@@ -183,7 +183,7 @@ async fn a_wrong_password_is_rejected_and_not_shown() {
 }
 
 #[tokio::test]
-async fn a_user_that_may_only_push_can_publish() {
+async fn publishes_with_permission_for_lpush_only() {
     let server = RedisServer::start().await;
     server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">secret", &format!("~{KEY}"), "+lpush"]).await;
     let queue = capped_queue(server.url_with_login("pusher:secret"), 2);
@@ -197,7 +197,7 @@ async fn a_user_that_may_only_push_can_publish() {
 }
 
 #[tokio::test]
-async fn a_full_server_refuses_until_there_is_room() {
+async fn is_refused_while_the_server_is_out_of_memory() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -207,7 +207,7 @@ async fn a_full_server_refuses_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_free_client_slot_refuses() {
+async fn is_refused_when_maxclients_is_reached() {
     let server = RedisServer::start().await;
     let _occupied = server.connect().await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxclients", "1"]).await;
@@ -216,7 +216,7 @@ async fn a_server_without_a_free_client_slot_refuses() {
 }
 
 #[tokio::test]
-async fn a_server_that_became_a_replica_is_left() {
+async fn disconnects_from_a_server_that_became_a_replica() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     queue.publish_batch(&message(1)).await.unwrap();
@@ -224,14 +224,14 @@ async fn a_server_that_became_a_replica_is_left() {
 
     server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
     assert_eq!(kind(queue.publish_batch(&message(2)).await), PublishingErrorKind::Refused);
-    assert_eq!(queue.pool_state().size, 0, "the next try looks the server up afresh");
+    assert_eq!(queue.pool_state().size, 0, "the next attempt discovers the server again");
 
     server.command::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     queue.publish_batch(&message(2)).await.unwrap();
 }
 
 #[tokio::test]
-async fn the_state_of_queue_and_pool_can_be_asked_for() {
+async fn reports_queue_length_and_pool_state() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     assert_eq!(queue.queue_length().await.unwrap(), 0);
@@ -243,7 +243,7 @@ async fn the_state_of_queue_and_pool_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_closed_queue_holds_no_connection_and_fails() {
+async fn a_closed_queue_has_no_connections_and_rejects_messages() {
     let server = RedisServer::start().await;
     let queue = queue(server.url());
     queue.publish_batch(&message(1)).await.unwrap();
@@ -254,7 +254,7 @@ async fn a_closed_queue_holds_no_connection_and_fails() {
     assert_eq!(report(&error), "cannot push 1 message: rejected: the queue is closed");
     assert!(queue.health_check().await.is_err());
     assert_eq!(queue.pool_state().size, 0);
-    eventually("the server has no client but the one that asks", async || {
+    eventually("the test is the only client", async || {
         server.command::<String>(&["CLIENT", "LIST"]).await.lines().count() == 1
     })
     .await;

@@ -1,4 +1,4 @@
-//! The Redis publisher by TLS, by Sentinels and into a Cluster, against real servers.
+//! Tests of the Redis publisher with TLS, Sentinel and Cluster on real servers.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,8 +15,8 @@ use telemetry_testing::{
 
 use support::publisher::{KEY, connect, kind, message, messages, pop_all, settings};
 
-/// A queue that is found in several steps, for each of which a busy machine may need time.
-fn patient_queue(url: impl Into<String>) -> RedisQueue {
+/// A queue with a longer connect timeout, because discovery takes several steps.
+fn discovered_queue(url: impl Into<String>) -> RedisQueue {
     connect(&RedisSettings { connect_timeout: Duration::from_secs(3), ..settings(url) })
 }
 
@@ -29,7 +29,7 @@ fn encrypted_queue(server: &TlsServer, files: ClientFiles) -> RedisQueue {
     connect(&RedisSettings { tls, connect_timeout: Duration::from_secs(3), ..settings(server.url()) })
 }
 
-/// The line with which a push over TLS is rejected.
+/// The error message of a rejected push.
 async fn rejection(queue: &RedisQueue) -> String {
     let error = queue.publish_batch(&message(1)).await.unwrap_err();
     let line = report(&error);
@@ -37,8 +37,8 @@ async fn rejection(queue: &RedisQueue) -> String {
     line
 }
 
-/// Offers a message until it is taken. Nothing but what mends itself may be in the way.
-async fn publish_in_the_end(queue: &RedisQueue, sequence: u64) {
+/// Publishes a message, with retries until it is accepted. Every error in between must be retryable.
+async fn publish_eventually(queue: &RedisQueue, sequence: u64) {
     eventually("the message is taken", async || match queue.publish_batch(&message(sequence)).await {
         Ok(_) => true,
         Err(error) => {
@@ -103,39 +103,40 @@ async fn reads_a_renewed_ca_certificate_at_the_next_connection() {
 }
 
 #[tokio::test]
-async fn the_master_is_followed_through_a_failover() {
+async fn follows_the_master_after_a_failover() {
     let group = SentinelGroup::start().await;
-    let queue = patient_queue(group.url());
+    let queue = discovered_queue(group.url());
     queue.publish_batch(&message(1)).await.unwrap();
     assert_eq!(group.servers[0].command::<u64>(&["LLEN", KEY]).await, 1);
 
     group.fail_over().await;
-    publish_in_the_end(&queue, 2).await;
+    publish_eventually(&queue, 2).await;
     assert_eq!(pop_all(&group.servers[1]).await, [1, 2]);
 }
 
 #[tokio::test]
-async fn a_master_that_is_gone_is_replaced() {
+async fn uses_the_promoted_replica_after_the_master_died() {
     let mut group = SentinelGroup::start().await;
-    let queue = patient_queue(group.url());
+    let queue = discovered_queue(group.url());
     queue.publish_batch(&message(1)).await.unwrap();
-    eventually("the replica has it", async || group.servers[1].command::<u64>(&["LLEN", KEY]).await == 1).await;
+    eventually("the replica has the message", async || group.servers[1].command::<u64>(&["LLEN", KEY]).await == 1)
+        .await;
 
     group.servers[0].kill().await;
-    publish_in_the_end(&queue, 2).await;
+    publish_eventually(&queue, 2).await;
     assert_eq!(group.master().await, 1);
     assert_eq!(pop_all(&group.servers[1]).await, [1, 2]);
 }
 
 #[tokio::test]
-async fn sentinels_that_are_gone_or_hang_do_not_hide_the_others() {
+async fn finds_the_master_although_some_sentinels_are_down_or_hang() {
     let mut group = SentinelGroup::start().await;
     group.kill_sentinel(0).await;
     group.pause_sentinel(1);
-    // An answer has as much time as the whole search, as it has by default.
+    // As by default, the response timeout is as long as the timeout for the whole discovery.
     let limit = Duration::from_secs(3);
     let settings = RedisSettings { connect_timeout: limit, response_timeout: limit, ..settings(group.url()) };
-    // Whichever is asked first.
+    // Several times, because the first Sentinel to be asked varies.
     for sequence in 1..=4 {
         connect(&settings).publish_batch(&message(sequence)).await.unwrap();
     }
@@ -143,12 +144,12 @@ async fn sentinels_that_are_gone_or_hang_do_not_hide_the_others() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_no_master_is_not_written_to() {
+async fn does_not_write_to_a_server_that_is_not_a_master() {
     let group = SentinelGroup::start().await;
-    // As a Sentinel sees it that was cut off: it takes a replica for the master.
+    // Simulates a partitioned Sentinel, which takes a replica for the master.
     let stranger = RedisServer::start().await;
     group.servers[0].command::<()>(&["REPLICAOF", "127.0.0.1", &stranger.port().to_string()]).await;
-    let queue = patient_queue(group.url());
+    let queue = discovered_queue(group.url());
     let error = queue.publish_batch(&message(1)).await.unwrap_err();
     let line = report(&error);
     assert!(line.contains("is named as the master and says that it is a slave"), "{line}");
@@ -156,49 +157,49 @@ async fn a_server_that_is_no_master_is_not_written_to() {
 }
 
 #[tokio::test]
-async fn a_master_that_no_sentinel_knows_is_a_mistake() {
+async fn rejects_a_master_name_that_sentinel_does_not_know() {
     let group = SentinelGroup::start().await;
-    let queue = patient_queue(format!("redis+sentinel://{}/other", group.addresses()));
+    let queue = discovered_queue(format!("redis+sentinel://{}/other", group.addresses()));
     let line = rejection(&queue).await;
     assert!(line.ends_with("it knows no master named \"other\""), "{line}");
 }
 
 #[tokio::test]
-async fn sentinels_and_master_each_have_their_login() {
+async fn uses_separate_credentials_for_sentinel_and_master() {
     let group = SentinelGroup::start_with(
         &["--user", "data", "on", ">one", "~*", "&*", "+@all", "--masteruser", "data", "--masterauth", "one"],
         &["sentinel auth-user telemetry data", "sentinel auth-pass telemetry one"],
     )
     .await;
     let url = format!("redis+sentinel://data:one@{}/telemetry", group.addresses());
-    patient_queue(url).publish_batch(&message(1)).await.unwrap();
+    discovered_queue(url).publish_batch(&message(1)).await.unwrap();
     let url = format!("redis+sentinel://data:wrong@{}/telemetry", group.addresses());
-    let line = rejection(&patient_queue(url)).await;
+    let line = rejection(&discovered_queue(url)).await;
     assert!(line.contains("master 127.0.0.1:") && !line.contains("wrong"), "{line}");
 }
 
 #[tokio::test]
-async fn sentinel_and_master_are_both_reached_by_tls() {
+async fn uses_tls_for_sentinel_and_master() {
     let authority = Authority::new();
     let master = TlsServer::start(&authority, "127.0.0.1", false).await;
     let sentinel = TlsSentinel::start(&authority, &master);
     let tls = tls_files(authority.trusted());
     let queue = connect(&RedisSettings { tls, connect_timeout: Duration::from_secs(3), ..settings(sentinel.url()) });
-    publish_in_the_end(&queue, 1).await;
+    publish_eventually(&queue, 1).await;
     assert_eq!(pop_all(&master.server).await, [1]);
 }
 
 #[tokio::test]
-async fn a_cluster_is_entered_by_any_node_and_the_slot_is_followed() {
+async fn discovers_a_cluster_from_any_node_and_follows_the_slot() {
     let cluster = Cluster::start(false).await;
     let slot = cluster.slot(KEY).await;
     let owner = cluster.owner(slot, 0).await.unwrap();
     for node in 0..3 {
         let url = format!("redis+cluster://127.0.0.1:{}", cluster.nodes[node].port());
-        patient_queue(url).publish_batch(&message(node as u64 + 1)).await.unwrap();
+        discovered_queue(url).publish_batch(&message(node as u64 + 1)).await.unwrap();
     }
 
-    let queue = patient_queue(cluster.url());
+    let queue = discovered_queue(cluster.url());
     queue.publish_batch(&message(4)).await.unwrap();
     let target = (owner + 1) % 3;
     cluster.move_slot(slot, owner, target).await;
@@ -209,24 +210,24 @@ async fn a_cluster_is_entered_by_any_node_and_the_slot_is_followed() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_taken_for_a_server_by_itself_says_so() {
+async fn rejects_a_cluster_node_with_a_url_of_a_single_server() {
     let cluster = Cluster::start(false).await;
     let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();
-    let line = rejection(&patient_queue(cluster.nodes[(owner + 1) % 3].url())).await;
+    let line = rejection(&discovered_queue(cluster.nodes[(owner + 1) % 3].url())).await;
     assert!(line.contains("MOVED") && line.ends_with("whose URL begins with redis+cluster://"), "{line}");
 }
 
 #[tokio::test]
-async fn a_cluster_costs_connections_to_one_node_alone() {
+async fn keeps_connections_to_only_one_cluster_node() {
     let cluster = Cluster::start(false).await;
     let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();
-    let queue = patient_queue(cluster.url());
+    let queue = discovered_queue(cluster.url());
     queue.publish_batch(&message(1)).await.unwrap();
     queue.health_check().await.unwrap();
     for (index, node) in cluster.nodes.iter().enumerate() {
         let expected = if index == owner { 2 } else { 0 };
-        eventually("the connections by which it was found are closed", async || {
-            // One is the test's own.
+        eventually("connections for discovery are closed", async || {
+            // The test itself has one connection.
             node.command::<String>(&["CLIENT", "LIST", "TYPE", "normal"]).await.lines().count() == expected + 1
         })
         .await;
@@ -234,19 +235,19 @@ async fn a_cluster_costs_connections_to_one_node_alone() {
 }
 
 #[tokio::test]
-async fn a_lost_node_of_a_cluster_is_replaced_by_its_replica() {
+async fn uses_the_replica_of_a_lost_cluster_node() {
     let mut cluster = Cluster::start(true).await;
     let owner = cluster.owner(cluster.slot(KEY).await, 0).await.unwrap();
-    let queue = patient_queue(cluster.url());
+    let queue = discovered_queue(cluster.url());
     queue.publish_batch(&message(1)).await.unwrap();
     let replica = owner + 3;
-    eventually("the replica has it", async || {
+    eventually("the replica has the message", async || {
         cluster.nodes[replica].command::<String>(&["INFO", "keyspace"]).await.contains("keys=1")
     })
     .await;
 
     let start = Instant::now();
     cluster.nodes[owner].kill().await;
-    publish_in_the_end(&queue, 2).await;
+    publish_eventually(&queue, 2).await;
     assert_eq!(pop_all(&cluster.nodes[replica]).await, [1, 2], "after {:?}", start.elapsed());
 }

@@ -1,4 +1,4 @@
-//! The assembly with parts of the test's own: what the real parts do too rarely.
+//! Tests of the service with fake parts, for behaviour that real parts show too rarely.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -30,7 +30,7 @@ use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionCli
 use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
 
-/// A collector that does as it is told at each call.
+/// A collector that calls a closure.
 struct Scripted<F>(F);
 
 #[async_trait]
@@ -44,15 +44,15 @@ impl<F: FnMut() -> TelemetryResult<CpuMetrics> + Send> TelemetryCollector for Sc
     }
 }
 
-/// A destination that remembers numbers.
+/// A publisher that records sequence numbers.
 #[derive(Default)]
-struct Remembering {
+struct Recording {
     taken: Mutex<Vec<u64>>,
     closed: Mutex<bool>,
 }
 
 #[async_trait]
-impl TelemetryPublisher for Remembering {
+impl TelemetryPublisher for Recording {
     fn destination(&self) -> &str {
         "memory"
     }
@@ -73,14 +73,14 @@ impl TelemetryPublisher for Remembering {
 
 struct Running {
     address: SocketAddr,
-    publisher: Arc<Remembering>,
+    publisher: Arc<Recording>,
     shutdown: CancellationToken,
     task: JoinHandle<TelemetryResult<()>>,
 }
 
 impl Running {
     async fn start(collect: impl FnMut() -> TelemetryResult<CpuMetrics> + Send + 'static) -> Self {
-        let publisher = Arc::new(Remembering::default());
+        let publisher = Arc::new(Recording::default());
         let shutdown = CancellationToken::new();
         let service = Service::new(Parts {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -93,7 +93,7 @@ impl Running {
             interval: "100ms".parse().unwrap(),
             outbox: OutboxSettings { max_bytes: 1 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json },
             spool: None,
-            publisher: Arc::<Remembering>::clone(&publisher),
+            publisher: Arc::<Recording>::clone(&publisher),
             retry: RetrySettings {
                 initial: Duration::from_millis(10),
                 max: Duration::from_millis(100),
@@ -121,7 +121,7 @@ fn sample() -> TelemetryResult<CpuMetrics> {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_with_all_delivered_and_the_connections_given_back() {
+async fn shutdown_delivers_everything_and_closes_the_publisher() {
     let running = Running::start(sample).await;
     eventually("messages are delivered", async || running.taken().len() >= 3).await;
     running.shutdown.cancel();
@@ -132,11 +132,11 @@ async fn a_stop_finishes_with_all_delivered_and_the_connections_given_back() {
 }
 
 #[tokio::test]
-async fn a_part_that_dies_ends_the_service_with_an_error_once_all_is_delivered() {
+async fn service_delivers_everything_and_fails_when_a_part_panics() {
     let mut samples = 0;
     let running = Running::start(move || {
         samples += 1;
-        assert!(samples <= 3, "a collector that the test breaks");
+        assert!(samples <= 3, "panic at the fourth sample");
         sample()
     })
     .await;
@@ -157,10 +157,10 @@ async fn get_snapshot_is_unavailable_before_the_first_sample() {
 }
 
 #[tokio::test]
-async fn a_group_that_cannot_be_collected_takes_the_process_out_of_service() {
+async fn health_is_not_serving_when_a_group_cannot_be_collected() {
     let running = Running::start(|| Err(TelemetryError::collection("cpu", "half a file"))).await;
     let mut health = HealthClient::new(running.channel().await);
-    eventually("liveness is lost", async || {
+    eventually("the process is not serving", async || {
         let whole = health.check(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
         whole.status() == ServingStatus::NotServing
     })
@@ -170,7 +170,7 @@ async fn a_group_that_cannot_be_collected_takes_the_process_out_of_service() {
 }
 
 #[tokio::test]
-async fn whoever_watches_health_sees_the_end() {
+async fn health_watch_reports_shutdown() {
     let running = Running::start(sample).await;
     let mut health = HealthClient::new(running.channel().await);
     let request = HealthCheckRequest { service: "sampler".to_owned() };
@@ -184,7 +184,7 @@ async fn whoever_watches_health_sees_the_end() {
 }
 
 #[tokio::test]
-async fn older_clients_find_their_reflection_too() {
+async fn serves_reflection_v1alpha_for_older_clients() {
     let running = Running::start(sample).await;
     let request = ServerReflectionRequest {
         host: String::new(),

@@ -1,4 +1,4 @@
-//! What every case is made of: collectors with their settings, the faults it injects, and the check at its end.
+//! Building blocks of fault cases: collectors and their settings, waiting, and the final check.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,17 +7,17 @@ use std::ops::RangeInclusive;
 use telemetry_proto::v1::TelemetryMessage;
 use telemetry_testing::{RedisServer, eventually};
 
-use super::ledger::{Copies, Ledger};
+use super::ledger::{Duplicates, Ledger};
 use super::table::Row;
 use crate::support::collector::Collector;
 
 pub const KEY: &str = "telemetry:queue";
 
-/// Logged when a batch is not acknowledged, and when one is again.
+/// Log messages at the start and at the end of an outage.
 pub const OUTAGE_BEGAN: &str = "messages cannot be delivered";
 pub const OUTAGE_ENDED: &str = "messages are delivered again";
 
-/// Settings of every collector here: ten samples a second, no cap, and a log that tells each number that was given.
+/// Settings of all collectors: ten samples per second, no maximum length, and a log line for each sequence number.
 const VARS: &[(&str, &str)] = &[
     ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
     ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
@@ -30,33 +30,38 @@ const VARS: &[(&str, &str)] = &[
     ("TELEMETRY_RETRY__REJECTED", "500ms"),
 ];
 
-/// A case under way.
+/// A running case.
 pub struct Case {
-    copies: Copies,
+    duplicates: Duplicates,
     vars: BTreeMap<String, String>,
     faults: Vec<(String, usize)>,
-    /// The highest number that each instance is known to have given.
+    /// The highest sequence number that each instance is known to have assigned.
     sampled: BTreeMap<String, u64>,
     forgotten: Vec<u64>,
 }
 
 impl Case {
-    /// A case of collectors that deliver to `url`.
+    /// A case whose collectors deliver to `url`.
     pub fn new(url: &str) -> Self {
         let vars = VARS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut case =
-            Self { copies: Copies::Any, vars, faults: Vec::new(), sampled: BTreeMap::new(), forgotten: Vec::new() };
+        let mut case = Self {
+            duplicates: Duplicates::Allowed,
+            vars,
+            faults: Vec::new(),
+            sampled: BTreeMap::new(),
+            forgotten: Vec::new(),
+        };
         case.set("TELEMETRY_REDIS__URL", url);
         case
     }
 
-    /// From now on no message may be in the list twice.
+    /// Uses exactly-once delivery and allows no duplicates.
     pub fn exactly_once(&mut self) -> &mut Self {
-        self.copies = Copies::One;
+        self.duplicates = Duplicates::Forbidden;
         self.set("TELEMETRY_REDIS__DELIVERY", "exactly_once")
     }
 
-    /// Sets a variable of the collectors that are started from now on.
+    /// Sets an environment variable of collectors that are started later.
     pub fn set(&mut self, name: &str, value: impl ToString) -> &mut Self {
         self.vars.insert(name.to_owned(), value.to_string());
         self
@@ -66,13 +71,13 @@ impl Case {
         self.start_through(&[]).await
     }
 
-    /// Starts a collector by a command that runs it.
+    /// Starts a collector through a wrapper command.
     pub async fn start_through(&self, command: &[&str]) -> Collector {
         let vars: Vec<_> = self.vars.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         Collector::start_through(command, &vars).await
     }
 
-    /// Counts a fault for the table.
+    /// Records an injected fault for the table.
     pub fn fault(&mut self, what: &str) {
         match self.faults.iter_mut().find(|(name, _)| name == what) {
             Some((_, count)) => *count += 1,
@@ -80,18 +85,18 @@ impl Case {
         }
     }
 
-    /// Lets numbers be missing, because Redis was made to forget them.
+    /// Allows sequence numbers to be missing because the case deleted them from Redis.
     pub fn forget(&mut self, numbers: RangeInclusive<u64>) {
         self.forgotten.extend(numbers);
     }
 
-    /// Ends a collector by SIGTERM and holds it to having delivered everything.
+    /// Stops a collector with SIGTERM and asserts that it delivered everything.
     pub async fn stop(&mut self, collector: Collector) {
         let log = self.stop_early(collector).await;
         assert!(log.contains("every message was delivered"), "not everything was delivered:\n{log}");
     }
 
-    /// Ends a collector by SIGTERM, whatever it could deliver; gives its log.
+    /// Stops a collector with SIGTERM, even if messages are left, and returns its log.
     pub async fn stop_early(&mut self, mut collector: Collector) -> String {
         collector.signal("TERM");
         let status = collector.ended().await;
@@ -101,34 +106,34 @@ impl Case {
         log
     }
 
-    /// Ends a collector by SIGKILL; gives its instance and the last number that it gave a sample.
+    /// Kills a collector with SIGKILL. Returns its instance ID and the last sequence number that it assigned.
     pub async fn kill(&mut self, mut collector: Collector) -> (String, u64) {
         collector.signal("KILL");
         collector.ended().await;
         let log = collector.log();
-        (started(&log), last_sampled(&log))
+        (instance_of(&log), last_sampled(&log))
     }
 
-    /// Holds `instance` to every number up to `highest`.
+    /// Expects every sequence number of `instance` up to `highest`.
     pub fn expect(&mut self, instance: &str, highest: u64) {
         self.sampled.insert(instance.to_owned(), highest);
     }
 
-    /// Remembers which numbers a collector gave, as its log tells.
+    /// Expects every sequence number that a collector's log mentions.
     fn note(&mut self, log: &str) {
-        self.expect(&started(log), last_sampled(log));
+        self.expect(&instance_of(log), last_sampled(log));
     }
 
-    /// Waits until nothing that is expected is missing in `server`'s list.
+    /// Waits until the list on `server` is complete.
     pub async fn complete(&self, server: &RedisServer) {
-        eventually("nothing is missing in the list", async || self.ledger(&list(server).await).is_complete()).await;
+        eventually("the list is complete", async || self.ledger(&list(server).await).is_complete()).await;
     }
 
-    /// The check, on all messages of the list, the oldest first.
+    /// Checks all messages of the list, which must be ordered from oldest to newest.
     pub fn check(self, messages: &[TelemetryMessage]) -> Row {
-        assert!(!self.sampled.is_empty(), "no collector was followed to its end");
+        assert!(!self.sampled.is_empty(), "no sequence numbers are expected");
         let ledger = self.ledger(messages);
-        let faults = ledger.faults(self.copies);
+        let faults = ledger.faults(self.duplicates);
         assert!(faults.is_empty(), "{}", faults.join("\n"));
         let faults = self
             .faults
@@ -151,55 +156,55 @@ impl Case {
     }
 }
 
-/// The messages of `server`'s list, the oldest first.
+/// The messages in the list on `server`, oldest first.
 pub async fn list(server: &RedisServer) -> Vec<TelemetryMessage> {
     parse(server.command(&["LRANGE", KEY, "0", "-1"]).await)
 }
 
-/// What LRANGE gave, turned round: LPUSH puts the newest first.
+/// Parses the answer to LRANGE. Reverses it, because LPUSH puts the newest message first.
 pub fn parse(items: Vec<Vec<u8>>) -> Vec<TelemetryMessage> {
     items.iter().rev().map(|json| TelemetryMessage::from_json(json).unwrap()).collect()
 }
 
-/// Waits until `more` messages than now are in the list.
+/// Waits until the list has `more` messages more than now.
 pub async fn arrivals(server: &RedisServer, more: u64) {
     let length = async || server.command::<u64>(&["LLEN", KEY]).await;
     let wanted = length().await + more;
     eventually("more messages arrive", async || length().await >= wanted).await;
 }
 
-/// Waits until the collector has taken `more` samples than now.
+/// Waits until the collector has taken `more` more samples.
 pub async fn samples(collector: &Collector, more: u64) {
     let wanted = last_sampled(&collector.log()) + more;
     eventually("more samples are taken", async || last_sampled(&collector.log()) >= wanted).await;
 }
 
-/// Waits until the log has `line` once more than before `doing` was done.
-pub async fn hears<F: Future<Output = ()>>(collector: &Collector, line: &str, doing: F) {
+/// Runs `action` and waits until the log contains `line` once more than before.
+pub async fn wait_for_log<F: Future<Output = ()>>(collector: &Collector, line: &str, action: F) {
     let before = collector.log().matches(line).count();
-    doing.await;
-    eventually(&format!("the log says: {line}"), async || collector.log().matches(line).count() > before).await;
+    action.await;
+    eventually(&format!("the log contains: {line}"), async || collector.log().matches(line).count() > before).await;
 }
 
-/// An outage from its first to its last log line: `begin` brings it about, `end` ends it, between them samples are taken.
+/// Runs an outage: starts it with `begin`, takes samples, ends it with `end`. Waits for both log lines.
 pub async fn outage(collector: &Collector, begin: impl Future<Output = ()>, end: impl Future<Output = ()>) {
-    hears(collector, OUTAGE_BEGAN, begin).await;
+    wait_for_log(collector, OUTAGE_BEGAN, begin).await;
     samples(collector, 10).await;
-    hears(collector, OUTAGE_ENDED, end).await;
+    wait_for_log(collector, OUTAGE_ENDED, end).await;
 }
 
-/// Which instance a log is of.
-fn started(log: &str) -> String {
+/// The instance ID in a log.
+fn instance_of(log: &str) -> String {
     let line = last(log, "collector started").unwrap_or_else(|| panic!("no start in the log:\n{log}"));
     line["instance_id"].as_str().unwrap().to_owned()
 }
 
-/// The last number that a sample was given; 0 before the first.
+/// The last sequence number of a sample in a log; 0 if there is none.
 pub fn last_sampled(log: &str) -> u64 {
     last(log, "sample taken").and_then(|line| line["sequence"].as_u64()).unwrap_or_default()
 }
 
-/// The last whole line of a log that has `text` in it.
+/// The last complete log line that contains `text`.
 fn last(log: &str, text: &str) -> Option<serde_json::Value> {
     log.lines().rev().find(|line| line.contains(text)).and_then(|line| serde_json::from_str(line).ok())
 }

@@ -1,41 +1,41 @@
-//! The check that every case ends in: each number of each instance arrived, in order, or a gap record names it.
+//! The final check of every case: each sequence number of each instance arrived in order, or a gap record reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{GapReason, TelemetryMessage};
 
-/// How often a message may be in the list.
+/// Whether a message may occur in the list more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copies {
-    /// Once, whatever happens (`exactly_once`).
-    One,
-    /// Again after a time-out that left it open whether Redis took it (`at_least_once`).
-    Any,
+pub enum Duplicates {
+    /// No (`exactly_once`).
+    Forbidden,
+    /// Yes: after a timeout, it is unknown whether Redis accepted the message (`at_least_once`).
+    Allowed,
 }
 
-/// What became of every number.
+/// Accounts for every sequence number.
 #[derive(Debug, Default)]
 pub struct Ledger {
     instances: BTreeMap<String, Account>,
 }
 
-/// What became of the numbers of one instance.
+/// Accounts for the sequence numbers of one instance.
 #[derive(Debug, Default)]
 struct Account {
-    /// The highest number known to have been given.
+    /// The highest sequence number known to have been assigned.
     highest: u64,
-    /// In the order in which a consumer sees them for the first time.
+    /// Sequence numbers in the order of their first arrival.
     arrived: Vec<u64>,
     seen: BTreeSet<u64>,
     named: BTreeSet<u64>,
-    /// Those of them that are named because the spool was damaged. Whether they were delivered before, it cannot tell.
+    /// The subset of `named` that is reported as spool damage. These may also have been delivered before.
     damaged: BTreeSet<u64>,
     forgotten: BTreeSet<u64>,
     duplicates: usize,
 }
 
-/// The ledger in numbers.
+/// Totals of a ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub sampled: u64,
@@ -45,7 +45,7 @@ pub struct Totals {
 }
 
 impl Ledger {
-    /// A ledger of a list's messages, the oldest first.
+    /// Reads messages in the order from oldest to newest.
     pub fn read(messages: &[TelemetryMessage]) -> Self {
         let mut ledger = Self::default();
         for message in messages {
@@ -64,28 +64,28 @@ impl Ledger {
         ledger
     }
 
-    /// Takes in that `instance` has given numbers up to `highest`.
+    /// Expects the sequence numbers of `instance` up to `highest`.
     pub fn expect(&mut self, instance: &str, highest: u64) {
         let account = self.account(instance);
         account.highest = account.highest.max(highest);
     }
 
-    /// Lets `numbers` be missing: Redis was made to forget them.
+    /// Allows `numbers` to be missing because the case deleted them from Redis.
     pub fn forgive(&mut self, numbers: &[u64]) {
         self.instances.values_mut().for_each(|account| account.forgotten.extend(numbers));
     }
 
-    /// What vanished, came out of order or came too often; empty when nothing did.
-    pub fn faults(&self, copies: Copies) -> Vec<String> {
+    /// Descriptions of lost, misordered and duplicate messages; empty if there are none.
+    pub fn faults(&self, duplicates: Duplicates) -> Vec<String> {
         let faults_of = |(instance, account): (&String, &Account)| {
-            account.faults(copies).map(|fault| format!("instance {instance}: {fault}")).collect::<Vec<_>>()
+            account.faults(duplicates).map(|fault| format!("instance {instance}: {fault}")).collect::<Vec<_>>()
         };
         self.instances.iter().flat_map(faults_of).collect()
     }
 
-    /// Whether every number is in the list or named.
+    /// Whether every sequence number arrived or is reported.
     pub fn is_complete(&self) -> bool {
-        self.instances.values().all(|account| account.vanished().next().is_none())
+        self.instances.values().all(|account| account.lost().next().is_none())
     }
 
     pub fn totals(&self) -> Totals {
@@ -116,40 +116,44 @@ impl Account {
         self.highest.max(highest(&self.seen)).max(highest(&self.named))
     }
 
-    fn vanished(&self) -> impl Iterator<Item = u64> + '_ {
+    fn lost(&self) -> impl Iterator<Item = u64> + '_ {
         let known = [&self.seen, &self.named, &self.forgotten];
         (1..=self.last()).filter(move |number| !known.iter().any(|numbers| numbers.contains(number)))
     }
 
-    fn faults(&self, copies: Copies) -> impl Iterator<Item = String> {
+    fn faults(&self, duplicates: Duplicates) -> impl Iterator<Item = String> {
         let last = self.last();
-        let vanished: Vec<_> = self.vanished().collect();
-        let vanished = (!vanished.is_empty()).then(|| format!("of 1 to {last} vanished: {vanished:?}"));
+        let lost: Vec<_> = self.lost().collect();
+        let lost = (!lost.is_empty()).then(|| format!("lost, of 1 to {last}: {lost:?}"));
         let both: Vec<_> =
             self.seen.intersection(&self.named).filter(|number| !self.damaged.contains(number)).collect();
-        let both = (!both.is_empty()).then(|| format!("arrived although a gap record names them: {both:?}"));
+        let both = (!both.is_empty()).then(|| format!("arrived although a gap record reports them: {both:?}"));
         let unordered = self.arrived.windows(2).find(|pair| pair[0] > pair[1]);
-        let unordered = unordered.map(|pair| format!("{} came after {}", pair[1], pair[0]));
-        let again = (copies == Copies::One && self.duplicates > 0).then(|| format!("{} came again", self.duplicates));
-        [vanished, both, unordered, again].into_iter().flatten()
+        let unordered = unordered.map(|pair| format!("{} arrived after {}", pair[1], pair[0]));
+        let repeated = (duplicates == Duplicates::Forbidden && self.duplicates > 0)
+            .then(|| format!("duplicates: {}", self.duplicates));
+        [lost, both, unordered, repeated].into_iter().flatten()
     }
 }
 
-/// The check itself: it sees what it is there for.
-pub fn the_check_sees_what_it_is_there_for() {
-    assert_eq!(judge(&[1, 2, 3], &[], 3, Copies::One), Vec::<String>::new());
-    assert_eq!(judge(&[1, 4, 5], &[2, 3], 5, Copies::One), Vec::<String>::new());
-    assert_eq!(judge(&[1, 2, 1, 2, 3], &[], 3, Copies::Any), Vec::<String>::new());
-    assert_eq!(judge(&[1, 3], &[], 3, Copies::Any), ["of 1 to 3 vanished: [2]"]);
-    assert_eq!(judge(&[2], &[], 2, Copies::Any), ["of 1 to 2 vanished: [1]"]);
-    assert_eq!(judge(&[1, 2], &[], 4, Copies::Any), ["of 1 to 4 vanished: [3, 4]"]);
-    assert_eq!(judge(&[1, 3, 2], &[], 3, Copies::Any), ["2 came after 3"]);
-    assert_eq!(judge(&[1, 2, 2], &[], 2, Copies::One), ["1 came again"]);
-    assert_eq!(judge(&[1, 2], &[2], 2, Copies::Any), ["arrived although a gap record names them: [2]"]);
+/// Tests the ledger itself.
+pub fn detects_every_kind_of_fault() {
+    assert_eq!(faults_of_account(&[1, 2, 3], &[], 3, Duplicates::Forbidden), Vec::<String>::new());
+    assert_eq!(faults_of_account(&[1, 4, 5], &[2, 3], 5, Duplicates::Forbidden), Vec::<String>::new());
+    assert_eq!(faults_of_account(&[1, 2, 1, 2, 3], &[], 3, Duplicates::Allowed), Vec::<String>::new());
+    assert_eq!(faults_of_account(&[1, 3], &[], 3, Duplicates::Allowed), ["lost, of 1 to 3: [2]"]);
+    assert_eq!(faults_of_account(&[2], &[], 2, Duplicates::Allowed), ["lost, of 1 to 2: [1]"]);
+    assert_eq!(faults_of_account(&[1, 2], &[], 4, Duplicates::Allowed), ["lost, of 1 to 4: [3, 4]"]);
+    assert_eq!(faults_of_account(&[1, 3, 2], &[], 3, Duplicates::Allowed), ["2 arrived after 3"]);
+    assert_eq!(faults_of_account(&[1, 2, 2], &[], 2, Duplicates::Forbidden), ["duplicates: 1"]);
+    assert_eq!(
+        faults_of_account(&[1, 2], &[2], 2, Duplicates::Allowed),
+        ["arrived although a gap record reports them: [2]"]
+    );
 }
 
-fn judge(arrived: &[u64], named: &[u64], highest: u64, copies: Copies) -> Vec<String> {
+fn faults_of_account(arrived: &[u64], named: &[u64], highest: u64, duplicates: Duplicates) -> Vec<String> {
     let mut account = Account { highest, named: named.iter().copied().collect(), ..Account::default() };
     arrived.iter().for_each(|number| account.arrive(*number));
-    account.faults(copies).collect()
+    account.faults(duplicates).collect()
 }

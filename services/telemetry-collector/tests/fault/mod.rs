@@ -1,4 +1,4 @@
-//! Cases of faults between the host and Redis, and the check that each of them ends in.
+//! Fault cases, and the check that each of them ends with.
 
 pub mod case;
 pub mod cases;

@@ -1,4 +1,4 @@
-//! Chance that can be repeated.
+//! Reproducible randomness.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 
 const VARIABLE: &str = "TELEMETRY_FAULT_SEED";
 
-/// A generator, whose seed is printed at once, so that what it led to can be repeated by the variable.
+/// Creates a random number generator and prints its seed. Set the variable to that seed to reproduce a run.
 pub fn generator(case: &str) -> SmallRng {
     let seed = env::var(VARIABLE).ok().map_or_else(
         || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),

@@ -1,4 +1,4 @@
-//! A long run with a fault every few seconds, which shows what no short one does: leaks, and the rare meeting of two faults.
+//! A long run with a fault every few seconds, to find leaks and rare combinations of faults.
 
 use std::env;
 use std::fs;
@@ -14,18 +14,18 @@ use super::random;
 use super::table::Row;
 use crate::support::collector::Collector;
 
-/// How long the soak lasts, such as `30m`; unset, there is none.
+/// Duration of the soak, for example `30m`. If it is not set, the soak does not run.
 const VARIABLE: &str = "TELEMETRY_SOAK";
-/// Longest quiet time between two faults.
-const LONGEST_QUIET: Duration = Duration::from_secs(4);
-/// Longest time that a fault lasts.
-const LONGEST_FAULT: Duration = Duration::from_secs(4);
-/// What memory may grow by in an hour and count as flat. The allocator finds its level in the first part of the run, which is
-/// left out.
-const FLAT_KIB_AN_HOUR: f64 = 1024.0;
+/// Maximum time between two faults.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
+/// Maximum duration of a fault.
+const MAX_FAULT_DURATION: Duration = Duration::from_secs(4);
+/// Maximum memory growth per hour. The first part of the run (`1 / SETTLING_SHARE`) is ignored, because the allocator
+/// has not settled yet.
+const MAX_GROWTH_KIB_PER_HOUR: f64 = 1024.0;
 const SETTLING_SHARE: u32 = 6;
 
-/// How long to soak, if at all.
+/// Duration of the soak, if it is enabled.
 pub fn duration() -> Option<Duration> {
     let value = env::var(VARIABLE).ok().filter(|value| !value.is_empty())?;
     Some(humantime::parse_duration(&value).unwrap_or_else(|error| panic!("{VARIABLE} {value:?}: {error}")))
@@ -90,7 +90,7 @@ struct Soak {
     random: SmallRng,
 }
 
-/// What a process takes.
+/// Resource usage of a process.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     minutes: f64,
@@ -99,28 +99,28 @@ struct Reading {
 }
 
 pub async fn soak() -> Row {
-    let duration = duration().expect("TELEMETRY_SOAK says how long");
+    let duration = duration().expect("TELEMETRY_SOAK is set");
     let redis = RedisServer::start_with(RedisServer::PERSISTENT).await;
     let proxy = Proxy::start(redis.port()).await;
     let mut case = Case::new(&format!("redis://{}", proxy.address()));
-    let folder = tempfile::tempdir().unwrap();
-    case.exactly_once().set("TELEMETRY_SPOOL__DIR", folder.path().display());
+    let directory = tempfile::tempdir().unwrap();
+    case.exactly_once().set("TELEMETRY_SPOOL__DIR", directory.path().display());
     let collector = case.start().await;
     arrivals(&redis, 5).await;
 
-    let began = Instant::now();
+    let started = Instant::now();
     let mut soak = Soak { redis, proxy, random: random::generator("soak") };
     let mut readings = Vec::new();
-    while began.elapsed() < duration {
+    while started.elapsed() < duration {
         let fault = FAULTS[soak.random.random_range(0..FAULTS.len())];
-        let lasts = soak.random.random_range(Duration::from_millis(100)..LONGEST_FAULT);
+        let lasts = soak.random.random_range(Duration::from_millis(100)..MAX_FAULT_DURATION);
         soak.inject(fault, lasts).await;
         case.fault(fault.name());
-        sleep(soak.random.random_range(Duration::from_millis(500)..LONGEST_QUIET)).await;
-        readings.push(Reading::take(&collector, began));
+        sleep(soak.random.random_range(Duration::from_millis(500)..MAX_PAUSE)).await;
+        readings.push(Reading::take(&collector, started));
     }
     arrivals(&soak.redis, 20).await;
-    readings.push(Reading::take(&collector, began));
+    readings.push(Reading::take(&collector, started));
     case.stop(collector).await;
 
     let mut row = case.check(&list(&soak.redis).await);
@@ -129,7 +129,7 @@ pub async fn soak() -> Row {
 }
 
 impl Soak {
-    /// Brings a fault about, waits as long as it `lasts`, and ends it.
+    /// Starts a fault, waits for the time it `lasts`, and ends it.
     async fn inject(&mut self, fault: Fault, lasts: Duration) {
         let Self { redis, proxy, random } = self;
         match fault {
@@ -163,19 +163,19 @@ impl Soak {
 }
 
 impl Reading {
-    fn take(collector: &Collector, began: Instant) -> Self {
+    fn take(collector: &Collector, started: Instant) -> Self {
         let process = format!("/proc/{}", collector.id());
         let status = fs::read_to_string(format!("{process}/status")).unwrap();
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         Self {
-            minutes: began.elapsed().as_secs_f64() / 60.0,
+            minutes: started.elapsed().as_secs_f64() / 60.0,
             rss_kib: rss.trim().trim_end_matches(" kB").parse().unwrap(),
             descriptors: fs::read_dir(format!("{process}/fd")).unwrap().count(),
         }
     }
 }
 
-/// Fails when memory or descriptors grew, and says what they did.
+/// Returns a summary of memory and file descriptors. Panics if they grew.
 fn verdict(readings: &[Reading], duration: Duration) -> Vec<String> {
     let settled = (duration / SETTLING_SHARE).as_secs_f64() / 60.0;
     let settled: Vec<_> = readings.iter().filter(|reading| reading.minutes >= settled).copied().collect();
@@ -184,20 +184,23 @@ fn verdict(readings: &[Reading], duration: Duration) -> Vec<String> {
     let most = settled.iter().map(|reading| reading.descriptors).max().unwrap();
     let notes = vec![
         format!(
-            "memory (RSS): {:.0} KiB at minute {:.0}, {:.0} KiB at minute {:.0}; slope {slope:+.0} KiB an hour",
+            "memory (RSS): {:.0} KiB at minute {:.0}, {:.0} KiB at minute {:.0}; slope {slope:+.0} KiB per hour",
             first.rss_kib, first.minutes, last.rss_kib, last.minutes
         ),
-        format!("file descriptors: {} at first, {} at last, {most} at most", first.descriptors, last.descriptors),
+        format!(
+            "file descriptors: {} at the start, {} at the end, {most} at most",
+            first.descriptors, last.descriptors
+        ),
     ];
-    // In a short run the slope is made of noise.
+    // In a short run, the slope is mostly noise.
     if duration >= Duration::from_secs(20 * 60) {
-        assert!(slope <= FLAT_KIB_AN_HOUR, "memory grows: {notes:?}");
+        assert!(slope <= MAX_GROWTH_KIB_PER_HOUR, "memory grows: {notes:?}");
     }
-    assert!(last.descriptors <= first.descriptors + 2, "descriptors are left open: {notes:?}");
+    assert!(last.descriptors <= first.descriptors + 2, "file descriptors leak: {notes:?}");
     notes
 }
 
-/// KiB a minute, by least squares.
+/// Growth of memory in KiB per minute, by least squares.
 fn slope(readings: &[Reading]) -> f64 {
     let count = readings.len() as f64;
     let mean = |value: fn(&Reading) -> f64| readings.iter().map(value).sum::<f64>() / count;

@@ -1,4 +1,4 @@
-//! What is printed when all cases have ended.
+//! The table of results that is printed after all cases.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,25 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger::Totals;
 
-/// What a case came to.
+/// Result of a case.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// How often which fault was injected.
+    /// The injected faults, with counts.
     pub faults: String,
     pub totals: Totals,
-    /// What else there is to say.
+    /// Additional lines.
     pub notes: Vec<String>,
 }
 
-/// The rows of all cases that ran. A clone is the same table.
+/// The results of all cases. Clones share the same table.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     rows: Arc<Mutex<BTreeMap<String, Option<Row>>>>,
 }
 
 impl Table {
-    /// Takes a case in; until it has [passed](Self::passed) it counts as failed.
-    pub fn began(&self, case: &str) {
+    /// Adds a case. It counts as failed until it has [passed](Self::passed).
+    pub fn started(&self, case: &str) {
         self.set(case, None);
     }
 
@@ -36,7 +36,7 @@ impl Table {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).insert(case.to_owned(), row);
     }
 
-    /// The table as text, with a heading and an empty line at its end: scripts/test.sh shows what is between.
+    /// Formats the table, between a heading and an empty line, by which scripts/test.sh finds it.
     pub fn render(&self) -> String {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from("Fault cases:\n");

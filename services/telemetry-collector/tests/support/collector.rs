@@ -1,4 +1,4 @@
-//! The collector as a process of its own.
+//! Runs the collector as a separate process.
 
 use std::net::SocketAddr;
 use std::process::{Command, ExitStatus};
@@ -7,7 +7,7 @@ use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use telemetry_testing::{Finished, Process};
 use tonic::transport::Channel;
 
-/// A running collector with an environment of the test's own; it ends with the test.
+/// A running collector process with its own environment, killed when the test ends.
 pub struct Collector {
     process: Process,
     address: SocketAddr,
@@ -19,7 +19,7 @@ impl Collector {
         Self::start_through(&[], vars).await
     }
 
-    /// Starts a collector through `wrapper`, a command that runs the collector in its place, such as `["nice"]`.
+    /// Starts a collector through `wrapper`, a command that executes the collector, such as `["nice"]`.
     pub async fn start_through(wrapper: &[&str], vars: &[(&str, &str)]) -> Self {
         let mut process = Process::start(&mut command(wrapper, vars)).unwrap();
         let address = process.address("control API listening").await;
@@ -31,7 +31,7 @@ impl Collector {
         self.process.id()
     }
 
-    /// Where the control API listens.
+    /// Listen address of the control API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -49,18 +49,18 @@ impl Collector {
         self.process.stderr()
     }
 
-    /// Sends a signal by its name, such as `"TERM"`.
+    /// Sends a signal by name (`"TERM"`).
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }
 
-    /// Waits until the process has ended and its log is read to the end.
+    /// Waits until the process has exited and its log has been read completely.
     pub async fn ended(&mut self) -> ExitStatus {
         self.process.ended().await
     }
 }
 
-/// Runs the collector with `arguments` until it ends by itself.
+/// Runs the collector with `arguments` until it exits.
 pub async fn run(arguments: &[&str], vars: &[(&str, &str)]) -> Finished {
     Process::run(command(&[], vars).args(arguments), "").await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! What holds for whatever the environment is; the target in //fuzz looks for one for which it does not.
+//! A property that holds for any environment. The target in //fuzz searches for environments that violate it.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,27 +8,28 @@ use telemetry_collector::Config;
 use telemetry_collector::config::environment_help;
 use url::Url;
 
-/// An environment as the kernel shows it, `NAME=value` with NUL bytes between, is refused, with one line for each mistake, or
-/// read; no password is shown in either case.
+/// An environment is either rejected, with one line per mistake, or accepted. No password is printed in either case.
+///
+/// `block` has the format of `/proc/PID/environ`: `NAME=value` pairs separated by NUL bytes.
 pub fn environment(block: &[u8]) {
     let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-    // A name that is there twice has the last value.
+    // The last value of a repeated name wins.
     let vars: BTreeMap<_, _> = block
         .split(|byte| *byte == 0)
         .filter_map(|var| var.iter().position(|byte| *byte == b'=').map(|at| (text(&var[..at]), text(&var[at + 1..]))))
-        // These would be read from the files of whoever runs this.
+        // `_FILE` variables would read files of the machine that runs this.
         .filter(|(name, _)| !name.to_string_lossy().ends_with("_FILE"))
         .collect();
     let shown = match Config::from_vars(vars.clone()) {
         Ok(config) => config.print(),
         Err(mistakes) => {
             let mistakes = mistakes.to_string();
-            let ours = |line: &str| line.starts_with("TELEMETRY_") || line.starts_with("OTEL_");
-            assert!(!mistakes.is_empty() && mistakes.lines().all(ours), "{mistakes}");
+            let is_named = |line: &str| line.starts_with("TELEMETRY_") || line.starts_with("OTEL_");
+            assert!(!mistakes.is_empty() && mistakes.lines().all(is_named), "{mistakes}");
             mistakes
         }
     };
-    let shown_elsewhere = |password: &str| {
+    let is_in_other_variable = |password: &str| {
         vars.iter().any(|(name, value)| {
             name != "TELEMETRY_REDIS__URL"
                 && (name.to_string_lossy().contains(password) || value.to_string_lossy().contains(password))
@@ -36,10 +37,10 @@ pub fn environment(block: &[u8]) {
     };
     let url = vars.get(OsStr::new("TELEMETRY_REDIS__URL")).and_then(|url| url.to_str()).unwrap_or_default();
     for password in passwords_of(url) {
-        let is_no_common_word =
+        let is_distinctive =
             password.len() >= 8 && url.matches(&password).count() == 1 && !environment_help().contains(&password);
-        let is_shown = shown.contains(&password) && !shown_elsewhere(&password);
-        assert!(!is_no_common_word || !is_shown, "{password} in {shown}");
+        let is_shown = shown.contains(&password) && !is_in_other_variable(&password);
+        assert!(!is_distinctive || !is_shown, "{password} in {shown}");
     }
 }
 

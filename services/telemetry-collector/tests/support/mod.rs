@@ -1,6 +1,6 @@
-//! What integration tests of the collector share. Servers, faults and waiting are in the crate telemetry-testing.
+//! Support for the integration tests of the collector. Servers, faults and waiting are in the crate telemetry-testing.
 
-// Each test file is a crate of its own and uses what it needs.
+// Each test file is a separate crate and uses only a part of this module.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod collector;

@@ -1,4 +1,4 @@
-//! The Redis publisher with time limits and messages for tests.
+//! The Redis publisher with settings and messages for tests.
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 /// The queue's key.
 pub const KEY: &str = "telemetry:test";
-/// The instance that the messages are of.
+/// Instance ID of the messages.
 pub const INSTANCE: Uuid = Uuid::from_u128(1);
 
-/// Long enough for a busy machine, short enough for a test that waits for it.
+/// Connect timeout: long enough for a loaded machine, short enough for tests that wait for it.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// As long.
+/// Response timeout.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 pub fn settings(url: impl Into<String>) -> RedisSettings {
@@ -32,12 +32,12 @@ pub fn connect(settings: &RedisSettings) -> RedisQueue {
     RedisQueue::connect_lazily(settings).unwrap()
 }
 
-/// A list without a cap.
+/// A list without a maximum length.
 pub fn queue(url: impl Into<String>) -> RedisQueue {
     connect(&settings(url))
 }
 
-/// Messages that only say their numbers.
+/// Messages whose body is their sequence number.
 pub fn messages(sequences: RangeInclusive<u64>) -> Batch {
     let message = |sequence: u64| EncodedMessage { sequence, body: sequence.to_string().into(), is_gap_record: false };
     Batch { instance_id: INSTANCE, acknowledged: 0, messages: sequences.map(message).collect() }
@@ -47,7 +47,7 @@ pub fn message(sequence: u64) -> Batch {
     messages(sequence..=sequence)
 }
 
-/// What the server said when it took the messages.
+/// The acknowledgement of accepted messages.
 pub fn taken(receipt: TelemetryResult<Receipt>) -> Acknowledgement {
     match receipt.unwrap() {
         Receipt::Taken(acknowledgement) => acknowledgement,
@@ -59,7 +59,7 @@ pub fn in_queue(queue_length: u64, trimmed: u64) -> Acknowledgement {
     Acknowledgement { queue_length, trimmed, high_water: None }
 }
 
-/// The numbers in the list, in the order in which a consumer gets them.
+/// Removes all messages and returns their sequence numbers, in the order in which a consumer gets them.
 pub async fn pop_all(server: &RedisServer) -> Vec<u64> {
     server.command::<Option<Vec<u64>>>(&["RPOP", KEY, "1000000"]).await.unwrap_or_default()
 }
@@ -67,6 +67,6 @@ pub async fn pop_all(server: &RedisServer) -> Vec<u64> {
 pub fn kind<T: Debug>(result: TelemetryResult<T>) -> PublishingErrorKind {
     match result.unwrap_err() {
         TelemetryError::Publishing { kind, .. } => kind,
-        error => panic!("not an error of publishing: {error}"),
+        error => panic!("not a publishing error: {error}"),
     }
 }

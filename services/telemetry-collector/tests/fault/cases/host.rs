@@ -1,4 +1,4 @@
-//! What happens on the host: its clock is set, and there is more than one collector.
+//! Events on the host: the clock is changed, or two collectors share a key.
 
 use std::fs;
 use std::time::SystemTime;
@@ -9,17 +9,17 @@ use telemetry_testing::RedisServer;
 use crate::fault::case::{Case, arrivals, list, outage, samples};
 use crate::fault::table::Row;
 
-/// Where Debian's libfaketime is, per architecture.
-const FAKETIME_FOLDERS: &[&str] = &["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime"];
+/// Directories of libfaketime in Debian, per architecture.
+const FAKETIME_DIRECTORIES: &[&str] = &["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime"];
 
-/// The time of day goes back by an hour, the numbers and the pace go on.
+/// The clock goes back by an hour. Sequence numbers and the sampling interval are not affected.
 pub async fn clock_stepped_back() -> Row {
-    let library = FAKETIME_FOLDERS.iter().map(|folder| format!("{folder}/libfaketime.so.1"));
+    let library = FAKETIME_DIRECTORIES.iter().map(|directory| format!("{directory}/libfaketime.so.1"));
     let library = library.into_iter().find(|path| fs::exists(path).unwrap());
     let library = library.expect("libfaketime is not installed (Debian: apt-get install libfaketime)");
     let redis = RedisServer::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let offset = folder.path().join("offset");
+    let directory = tempfile::tempdir().unwrap();
+    let offset = directory.path().join("offset");
     fs::write(&offset, "+0").unwrap();
 
     let mut case = Case::new(&redis.url());
@@ -35,17 +35,17 @@ pub async fn clock_stepped_back() -> Row {
     outage(&collector, async { redis.pause() }, async { redis.resume() }).await;
     case.fault("SIGSTOP");
     fs::write(&offset, "+0").unwrap();
-    case.fault("clock set right again");
+    case.fault("clock set to the correct time");
     arrivals(&redis, 10).await;
     case.stop(collector).await;
 
     let messages = list(&redis).await;
     let hours = messages.windows(2).filter(|pair| jump(pair).abs() > 3000).count();
-    assert_eq!(hours, 2, "the clock was not stepped there and back");
+    assert_eq!(hours, 2, "the clock was not changed twice");
     case.check(&messages)
 }
 
-/// Seconds of the wall clock between two messages.
+/// Difference in wall-clock time between two messages, in seconds.
 fn jump(pair: &[TelemetryMessage]) -> i64 {
     let seconds = |message: &TelemetryMessage| {
         let time = SystemTime::try_from(message.collected_at.unwrap()).unwrap();

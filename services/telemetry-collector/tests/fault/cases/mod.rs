@@ -1,4 +1,4 @@
-//! The cases, by what breaks.
+//! Fault cases, by the part that fails.
 
 mod host;
 mod network;
@@ -10,11 +10,11 @@ mod topology;
 
 use std::pin::Pin;
 
-use super::ledger::Copies;
+use super::ledger::Duplicates;
 use super::soak;
 use super::table::Row;
 
-/// Runs a case to its end. It panics when the case fails.
+/// Runs a case. Panics if it fails.
 pub type Run = fn() -> Pin<Box<dyn Future<Output = Row>>>;
 
 macro_rules! cases {
@@ -23,17 +23,17 @@ macro_rules! cases {
     };
 }
 
-/// The network makes copies: its cases are tried in both kinds of delivery.
+/// Network faults can cause duplicates, so these cases run in both delivery modes.
 macro_rules! network_cases {
     ($($case:ident),+) => {
         vec![$(
-            (stringify!($case), (|| Box::pin(network::$case(Copies::Any))) as Run),
-            (concat!(stringify!($case), "_exactly_once"), || Box::pin(network::$case(Copies::One))),
+            (stringify!($case), (|| Box::pin(network::$case(Duplicates::Allowed))) as Run),
+            (concat!(stringify!($case), "_exactly_once"), || Box::pin(network::$case(Duplicates::Forbidden))),
         )+]
     };
 }
 
-/// Every case, with its name.
+/// All cases with their names.
 pub fn all() -> Vec<(&'static str, Run)> {
     let mut cases: Vec<(&'static str, Run)> = cases! {
         server: down_at_start, killed_and_restarted, stopped_and_continued, memory_full_then_freed, flushed, valkey;

@@ -1,9 +1,9 @@
-//! What a network does: connections that break, at the worst moment too, and connections that only seem to work.
+//! Network faults: connections that break, in particular at inconvenient times, and connections that hang.
 
 use std::time::Duration;
 
-use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, hears, list, outage, samples};
-use crate::fault::ledger::Copies;
+use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, list, outage, samples, wait_for_log};
+use crate::fault::ledger::Duplicates;
 use crate::fault::table::Row;
 use crate::support::collector::Collector;
 use telemetry_testing::{Proxy, RedisServer, Way, eventually};
@@ -16,17 +16,17 @@ struct Rig {
 }
 
 impl Rig {
-    async fn start(copies: Copies) -> Self {
-        Self::start_with(copies, "1s").await
+    async fn start(duplicates: Duplicates) -> Self {
+        Self::start_with(duplicates, "1s").await
     }
 
-    /// The same with this time for an answer of Redis.
-    async fn start_with(copies: Copies, response_timeout: &str) -> Self {
+    /// The same with this response timeout.
+    async fn start_with(duplicates: Duplicates, response_timeout: &str) -> Self {
         let redis = RedisServer::start().await;
         let proxy = Proxy::start(redis.port()).await;
         let mut case = Case::new(&format!("redis://{}", proxy.address()));
         case.set("TELEMETRY_REDIS__RESPONSE_TIMEOUT", response_timeout);
-        if copies == Copies::One {
+        if duplicates == Duplicates::Forbidden {
             case.exactly_once();
         }
         let collector = case.start().await;
@@ -41,8 +41,8 @@ impl Rig {
     }
 }
 
-pub async fn connection_cut(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+pub async fn connection_cut(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start(duplicates).await;
     for _ in 0..5 {
         rig.proxy.cut();
         rig.case.fault("connection closed");
@@ -58,24 +58,24 @@ pub async fn connection_cut(copies: Copies) -> Row {
     rig.end().await
 }
 
-/// Between two bytes of a batch that is longer than one message, so that Redis has read a part of it.
-pub async fn reset_in_mid_pipeline(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+/// Resets the connection within a batch of several messages, so that Redis receives only a part of it.
+pub async fn reset_in_mid_pipeline(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start(duplicates).await;
     for round in 1..=5 {
-        hears(&rig.collector, "messages cannot be delivered", async { rig.proxy.refuse() }).await;
+        wait_for_log(&rig.collector, "messages cannot be delivered", async { rig.proxy.refuse() }).await;
         samples(&rig.collector, 5).await;
         rig.proxy.heal();
         rig.proxy.reset_after(Way::ToServer, 700 * round);
-        eventually("a batch is torn", async || rig.proxy.resets() >= round as usize).await;
+        eventually("the connection is reset within a batch", async || rig.proxy.resets() >= round as usize).await;
         rig.case.fault("reset inside a batch");
         arrivals(&rig.redis, 5).await;
     }
     rig.end().await
 }
 
-/// Redis has taken the batch and says so, but nobody hears it.
-pub async fn reset_before_the_answer(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+/// Redis accepts the batch, but the connection is reset before its answer arrives.
+pub async fn reset_before_the_answer(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start(duplicates).await;
     for round in 1..=5 {
         rig.proxy.reset_after(Way::ToClient, 0);
         eventually("an answer is lost", async || rig.proxy.resets() >= round).await;
@@ -85,8 +85,8 @@ pub async fn reset_before_the_answer(copies: Copies) -> Row {
     rig.end().await
 }
 
-pub async fn black_hole(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+pub async fn black_hole(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start(duplicates).await;
     for _ in 0..2 {
         outage(&rig.collector, async { rig.proxy.black_hole() }, async { rig.proxy.heal() }).await;
         rig.case.fault("silence both ways");
@@ -94,9 +94,9 @@ pub async fn black_hole(copies: Copies) -> Row {
     rig.end().await
 }
 
-/// What was sent into the silence arrives after it, long after the collector has given its connection up.
-pub async fn silence_to_the_server(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+/// Data sent during the outage reaches Redis afterwards, when the collector has already closed the connection.
+pub async fn silence_to_the_server(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start(duplicates).await;
     for _ in 0..2 {
         outage(&rig.collector, async { rig.proxy.silence(Way::ToServer) }, async { rig.proxy.heal() }).await;
         rig.case.fault("silence to the server");
@@ -104,9 +104,9 @@ pub async fn silence_to_the_server(copies: Copies) -> Row {
     rig.end().await
 }
 
-/// Redis takes what it is sent, and its acknowledgement is not heard.
-pub async fn silence_to_the_client(copies: Copies) -> Row {
-    let mut rig = Rig::start(copies).await;
+/// Redis accepts messages, but its answers do not arrive.
+pub async fn silence_to_the_client(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start(duplicates).await;
     for _ in 0..2 {
         outage(&rig.collector, async { rig.proxy.silence(Way::ToClient) }, async { rig.proxy.heal() }).await;
         rig.case.fault("silence to the client");
@@ -114,15 +114,16 @@ pub async fn silence_to_the_client(copies: Copies) -> Row {
     rig.end().await
 }
 
-/// A slow way is no outage; only one that is slower than the time-out is.
-pub async fn latency(copies: Copies) -> Row {
-    let mut rig = Rig::start_with(copies, "3s").await;
+/// High latency is not an outage unless it exceeds the timeout.
+pub async fn latency(duplicates: Duplicates) -> Row {
+    let mut rig = Rig::start_with(duplicates, "3s").await;
     rig.proxy.delay(Duration::from_millis(150));
     rig.case.fault("latency above the interval");
     arrivals(&rig.redis, 20).await;
     assert!(!rig.collector.log().contains("messages cannot be delivered"), "{}", rig.collector.log());
-    hears(&rig.collector, "messages cannot be delivered", async { rig.proxy.delay(Duration::from_secs(4)) }).await;
-    rig.case.fault("latency above the time-out");
-    hears(&rig.collector, OUTAGE_ENDED, async { rig.proxy.heal() }).await;
+    wait_for_log(&rig.collector, "messages cannot be delivered", async { rig.proxy.delay(Duration::from_secs(4)) })
+        .await;
+    rig.case.fault("latency above the timeout");
+    wait_for_log(&rig.collector, OUTAGE_ENDED, async { rig.proxy.heal() }).await;
     rig.end().await
 }

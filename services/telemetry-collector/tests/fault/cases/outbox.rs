@@ -1,18 +1,18 @@
-//! An outage that outlasts the memory for it.
+//! Outages that exceed the outbox.
 
 use telemetry_proto::v1::GapReason;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_testing::RedisServer;
 
-use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, hears, list, samples};
+use crate::fault::case::{Case, OUTAGE_ENDED, arrivals, list, samples, wait_for_log};
 use crate::fault::table::Row;
 
-/// Makes samples so large that twenty of them are a megabyte.
+/// Makes samples so large that twenty of them take one megabyte.
 pub(super) fn with_large_samples(case: &mut Case) {
     case.set("TELEMETRY_COLLECTION__LABELS", format!("ballast={}", "x".repeat(48 << 10)));
 }
 
-/// An outage of sixty samples; the outbox has room for twenty.
+/// Runs an outage of sixty samples. The outbox has room for twenty.
 async fn overflow(case: &mut Case, redis: &RedisServer) {
     with_large_samples(case);
     case.set("TELEMETRY_OUTBOX__MAX_BYTES", "1MiB");
@@ -21,7 +21,7 @@ async fn overflow(case: &mut Case, redis: &RedisServer) {
     redis.pause();
     case.fault("outage beyond the outbox");
     samples(&collector, 60).await;
-    hears(&collector, OUTAGE_ENDED, async { redis.resume() }).await;
+    wait_for_log(&collector, OUTAGE_ENDED, async { redis.resume() }).await;
     arrivals(redis, 5).await;
     case.stop(collector).await;
 }
@@ -31,14 +31,14 @@ pub async fn outbox_overflows() -> Row {
     let mut case = Case::new(&redis.url());
     overflow(&mut case, &redis).await;
     let messages = list(&redis).await;
-    let told = messages.iter().any(|message| {
+    let reported = messages.iter().any(|message| {
         matches!(&message.payload, Some(Payload::Gap(gap)) if gap.reason() == GapReason::OutboxFull && gap.count >= 20)
     });
-    assert!(told, "no gap record of the outbox");
+    assert!(reported, "no gap record of the outbox");
     case.check(&messages)
 }
 
-/// Some messages of the whole outage are kept, instead of all of its end.
+/// Keeps some messages of the whole outage instead of all messages of its end.
 pub async fn outbox_decimates() -> Row {
     let redis = RedisServer::start().await;
     let mut case = Case::new(&redis.url());

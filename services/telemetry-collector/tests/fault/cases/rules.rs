@@ -1,6 +1,6 @@
-//! What Redis refuses until somebody changes its set-up.
+//! Errors that Redis returns until an operator changes its configuration or data.
 
-use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, arrivals, hears, list, outage, samples};
+use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, arrivals, list, outage, samples, wait_for_log};
 use crate::fault::table::Row;
 use telemetry_testing::RedisServer;
 
@@ -9,7 +9,7 @@ pub async fn key_of_another_type() -> Row {
     let mut case = Case::new(&redis.url());
     let collector = case.start().await;
     arrivals(&redis, 5).await;
-    // The list is put aside for as long.
+    // Keep the list under another key in the meantime.
     let other_type = "redis.call('RENAME', KEYS[1], 'aside') return redis.call('SET', KEYS[1], 'text')";
     let list_again = redis.command(&["RENAME", "aside", KEY]);
     outage(&collector, redis.command(&["EVAL", other_type, "1", KEY]), list_again).await;
@@ -28,7 +28,7 @@ pub async fn password_changed() -> Row {
     arrivals(&redis, 5).await;
     let change = async {
         redis.command::<()>(&["ACL", "SETUSER", "collector", "resetpass", ">new"]).await;
-        // Those who are logged in stay so.
+        // A new password does not close existing connections.
         redis.command::<()>(&["CLIENT", "KILL", "USER", "collector"]).await;
     };
     outage(&collector, change, redis.command(&["ACL", "SETUSER", "collector", ">old"])).await;
@@ -38,7 +38,7 @@ pub async fn password_changed() -> Row {
     case.check(&list(&redis).await)
 }
 
-/// The cap cannot be applied; the messages go in all the same, and the log says so once.
+/// The queue cannot be trimmed. Messages are delivered nevertheless, and the problem is logged once.
 pub async fn trimming_forbidden() -> Row {
     let redis = RedisServer::start().await;
     redis.command::<()>(&["ACL", "SETUSER", "collector", "on", ">secret", "~*", "+lpush", "+ping", "+llen"]).await;
@@ -49,7 +49,7 @@ pub async fn trimming_forbidden() -> Row {
     case.fault("LTRIM forbidden");
     assert_eq!(collector.log().matches("does not trim the queue").count(), 1, "{}", collector.log());
     let unwanted = redis.command(&["ACL", "SETUSER", "collector", "-lpush"]);
-    hears(&collector, OUTAGE_BEGAN, unwanted).await;
+    wait_for_log(&collector, OUTAGE_BEGAN, unwanted).await;
     case.fault("LPUSH forbidden");
     samples(&collector, 5).await;
     redis.command::<()>(&["ACL", "SETUSER", "collector", "+lpush"]).await;

@@ -1,9 +1,9 @@
-//! What happens to a Redis server: it is away, hangs, is full, or is made to forget.
+//! Faults of a Redis server: it is down, hangs, is out of memory, or loses its data.
 
 use telemetry_testing::RedisServer;
 use tokio::time::{Duration, sleep};
 
-use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list, outage, samples};
+use crate::fault::case::{Case, KEY, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, list, outage, samples, wait_for_log};
 use crate::fault::soak;
 use crate::fault::table::Row;
 
@@ -14,22 +14,22 @@ pub async fn down_at_start() -> Row {
     let collector = case.start().await;
     case.fault("start without a server");
     samples(&collector, 10).await;
-    hears(&collector, OUTAGE_ENDED, redis.restart()).await;
+    wait_for_log(&collector, OUTAGE_ENDED, redis.restart()).await;
     case.stop(collector).await;
     case.check(&list(&redis).await)
 }
 
-/// With every write synced before it is acknowledged, what was acknowledged is there after the crash.
+/// Every write is synced before it is acknowledged, so acknowledged messages survive the crash.
 pub async fn killed_and_restarted() -> Row {
     let mut redis = RedisServer::start_with(RedisServer::PERSISTENT).await;
     let mut case = Case::new(&redis.url());
     let collector = case.start().await;
     for _ in 0..3 {
         arrivals(&redis, 5).await;
-        hears(&collector, OUTAGE_BEGAN, redis.kill()).await;
+        wait_for_log(&collector, OUTAGE_BEGAN, redis.kill()).await;
         case.fault("kill -9 of the server");
         samples(&collector, 5).await;
-        hears(&collector, OUTAGE_ENDED, redis.restart()).await;
+        wait_for_log(&collector, OUTAGE_ENDED, redis.restart()).await;
     }
     case.stop(collector).await;
     case.check(&list(&redis).await)
@@ -41,7 +41,7 @@ pub async fn stopped_and_continued() -> Row {
     let collector = case.start().await;
     arrivals(&redis, 5).await;
     let hang = async {
-        // Longer than the time-outs, and in a soak as long as people wait before they act.
+        // Longer than the timeouts. In a soak, as long as it takes an operator to react.
         sleep(Duration::from_secs(if soak::duration().is_some() { 30 } else { 5 })).await;
         redis.resume();
     };
@@ -68,13 +68,13 @@ pub async fn memory_full_then_freed() -> Row {
     case.check(&list(&redis).await)
 }
 
-/// What was in the list is gone, as somebody wanted; what comes after is all there.
+/// Messages in the list are deleted on purpose. All later ones arrive.
 pub async fn flushed() -> Row {
     let redis = RedisServer::start().await;
     let mut case = Case::new(&redis.url());
     let collector = case.start().await;
     arrivals(&redis, 10).await;
-    // In one step, so that it is known what Redis had taken.
+    // In one step, so that the number of deleted messages is known.
     let flush = "local n = redis.call('LLEN', KEYS[1]) redis.call('FLUSHALL') return n";
     let forgotten: u64 = redis.command(&["EVAL", flush, "1", KEY]).await;
     case.fault(&format!("FLUSHALL of {forgotten} messages"));
@@ -84,7 +84,7 @@ pub async fn flushed() -> Row {
     case.check(&list(&redis).await)
 }
 
-/// Valkey is to Redis' clients what Redis is.
+/// Valkey works in place of Redis.
 pub async fn valkey() -> Row {
     let mut valkey = RedisServer::start_valkey(RedisServer::PERSISTENT).await;
     let mut case = Case::new(&valkey.url());
@@ -92,9 +92,9 @@ pub async fn valkey() -> Row {
     arrivals(&valkey, 5).await;
     outage(&collector, async { valkey.pause() }, async { valkey.resume() }).await;
     case.fault("SIGSTOP");
-    hears(&collector, OUTAGE_BEGAN, valkey.kill()).await;
+    wait_for_log(&collector, OUTAGE_BEGAN, valkey.kill()).await;
     case.fault("kill -9 of the server");
-    hears(&collector, OUTAGE_ENDED, valkey.restart()).await;
+    wait_for_log(&collector, OUTAGE_ENDED, valkey.restart()).await;
     case.stop(collector).await;
     case.check(&list(&valkey).await)
 }

@@ -1,4 +1,4 @@
-//! The disk behind the memory: what it carries over the end of a process, and what becomes of messages when it fails.
+//! The spool: messages on disk survive the end of the process, and faults of the disk itself.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,37 +13,37 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::outbox::with_large_samples;
-use crate::fault::case::{Case, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, hears, list, samples};
+use crate::fault::case::{Case, OUTAGE_BEGAN, OUTAGE_ENDED, arrivals, list, samples, wait_for_log};
 use crate::fault::random;
 use crate::fault::table::Row;
 use crate::support::collector::Collector;
 
 struct Rig {
     redis: RedisServer,
-    folder: TempDir,
+    directory: TempDir,
     case: Case,
 }
 
 impl Rig {
     async fn start() -> Self {
         let redis = RedisServer::start().await;
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let mut case = Case::new(&redis.url());
-        case.set("TELEMETRY_SPOOL__DIR", folder.path().display());
-        Self { redis, folder, case }
+        case.set("TELEMETRY_SPOOL__DIR", directory.path().display());
+        Self { redis, directory, case }
     }
 
-    /// Has Redis hang, and waits until the collector knows.
+    /// Makes Redis hang and waits until the collector logs the outage.
     async fn hang(&mut self, collector: &Collector) {
-        hears(collector, OUTAGE_BEGAN, async { self.redis.pause() }).await;
+        wait_for_log(collector, OUTAGE_BEGAN, async { self.redis.pause() }).await;
         self.case.fault("SIGSTOP of the server");
     }
 
-    /// Kills the collector. What is on disk then must arrive; what was sampled and is not can only be a moment's.
+    /// Kills the collector. All messages on disk must arrive. At most the last few samples may not be on disk yet.
     async fn kill(&mut self, collector: Collector) {
         let (instance, sampled) = self.case.kill(collector).await;
         self.case.fault("kill -9 of the collector");
-        let spooled = spooled(&self.folder.path().join(&instance));
+        let spooled = spooled(&self.directory.path().join(&instance));
         assert!(spooled == 0 || spooled + 5 >= sampled, "{sampled} sampled, up to {spooled} in the spool");
         self.case.expect(&instance, spooled);
     }
@@ -93,8 +93,8 @@ pub async fn ended_in_an_outage() -> Row {
     rig.end(collector).await.0
 }
 
-/// Redis comes back with what it last saved, which is less than it acknowledged. It is asked for its mark, and what it lost
-/// is sent again.
+/// Redis restarts from a snapshot that lacks acknowledged messages. The collector detects this by the mark in Redis and
+/// sends the lost messages again.
 pub async fn acknowledged_and_forgotten() -> Row {
     let mut rig = Rig::start().await;
     rig.case.exactly_once();
@@ -103,37 +103,37 @@ pub async fn acknowledged_and_forgotten() -> Row {
         arrivals(&rig.redis, 5).await;
         rig.redis.command::<()>(&["SAVE"]).await;
         arrivals(&rig.redis, 10).await;
-        hears(&collector, OUTAGE_BEGAN, rig.redis.kill()).await;
+        wait_for_log(&collector, OUTAGE_BEGAN, rig.redis.kill()).await;
         rig.case.fault("restart of the server from an old snapshot");
         let lost = "the destination lost messages that it had acknowledged; sending them again";
-        hears(&collector, lost, rig.redis.restart()).await;
+        wait_for_log(&collector, lost, rig.redis.restart()).await;
     }
     rig.end(collector).await.0
 }
 
-/// The spool lies on a file system of half a megabyte, which ends with the collector.
+/// The spool is on a file system of half a megabyte, which disappears with the collector.
 pub async fn disk_full() -> Row {
     let mut rig = Rig::start().await;
     with_large_samples(&mut rig.case);
-    // In a changed root, as Bazel's closed-network route makes one, `unshare` cannot make mounts private by itself: `/` is no
-    // mount there, and they are private already.
+    // `unshare` cannot make mounts private in a chroot, which Bazel uses on a closed network: `/` is not a mount point
+    // there. The mounts are already private in that case.
     let mount = "mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=512k spool \"$0\" && exec \"$@\"";
-    let folder = rig.folder.path().display().to_string();
-    // Nobody but root may mount, if not in a name space of their own.
+    let directory = rig.directory.path().display().to_string();
+    // Without root, mounting requires a user namespace.
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let mut command = vec!["unshare", "--mount", "--propagation", "unchanged"];
     if !is_root {
         command.push("--map-root-user");
     }
-    command.extend(["sh", "-c", mount, &folder]);
+    command.extend(["sh", "-c", mount, &directory]);
     let collector = rig.case.start_through(&command).await;
     arrivals(&rig.redis, 5).await;
-    hears(&collector, "the spool takes no messages", rig.hang(&collector)).await;
+    wait_for_log(&collector, "the spool takes no messages", rig.hang(&collector)).await;
     rig.case.fault("file system full");
     samples(&collector, 20).await;
-    hears(&collector, OUTAGE_ENDED, async { rig.redis.resume() }).await;
+    wait_for_log(&collector, OUTAGE_ENDED, async { rig.redis.resume() }).await;
     let (row, _) = rig.end(collector).await;
-    assert_eq!(row.totals.named, 0, "the memory has room for all");
+    assert_eq!(row.totals.named, 0, "the outbox has room for all messages");
     row
 }
 
@@ -146,9 +146,9 @@ pub async fn spool_full() -> Row {
     rig.hang(&collector).await;
     rig.case.fault("outage beyond the spool");
     samples(&collector, 110).await;
-    hears(&collector, OUTAGE_ENDED, async { rig.redis.resume() }).await;
+    wait_for_log(&collector, OUTAGE_ENDED, async { rig.redis.resume() }).await;
     let (row, messages) = rig.end(collector).await;
-    assert!(told(&messages, GapReason::SpoolFull) > 0, "no gap record of the spool");
+    assert!(reported(&messages, GapReason::SpoolFull) > 0, "no gap record of the spool");
     row
 }
 
@@ -158,10 +158,10 @@ pub async fn spool_removed() -> Row {
     arrivals(&rig.redis, 5).await;
     rig.hang(&collector).await;
     samples(&collector, 10).await;
-    fs::remove_dir_all(rig.folder.path()).unwrap();
+    fs::remove_dir_all(rig.directory.path()).unwrap();
     rig.case.fault("spool's directory removed");
     samples(&collector, 10).await;
-    hears(&collector, OUTAGE_ENDED, async { rig.redis.resume() }).await;
+    wait_for_log(&collector, OUTAGE_ENDED, async { rig.redis.resume() }).await;
     rig.end(collector).await.0
 }
 
@@ -173,9 +173,9 @@ pub async fn spool_with_flipped_bits() -> Row {
     samples(&collector, 30).await;
     rig.kill(collector).await;
     let mut random = random::generator("spool_with_flipped_bits");
-    for file in segments(rig.folder.path()) {
+    for file in segments(rig.directory.path()) {
         let mut bytes = fs::read(&file).unwrap();
-        // A damaged end reads like a write that the crash tore, whose number nobody knows.
+        // Damage at the end cannot be distinguished from a torn write, whose sequence number is unknown.
         let sound = 3 * bytes.len() / 4;
         for _ in 0..5 {
             bytes[random.random_range(0..sound)] ^= 1 << random.random_range(0..8);
@@ -186,7 +186,7 @@ pub async fn spool_with_flipped_bits() -> Row {
     rig.redis.resume();
     let collector = rig.case.start().await;
     let (row, messages) = rig.end(collector).await;
-    assert!(told(&messages, GapReason::SpoolDamaged) > 0, "no gap record of the damage");
+    assert!(reported(&messages, GapReason::SpoolDamaged) > 0, "no gap record of the damage");
     row
 }
 
@@ -198,7 +198,7 @@ pub async fn two_collectors_one_spool() -> Row {
     samples(&one, 10).await;
     samples(&other, 10).await;
     rig.kill(one).await;
-    // It is alive: what it has in the spool is its own affair.
+    // `other` is still running, so the third collector must not touch its part of the spool.
     let third = rig.case.start().await;
     rig.redis.resume();
     arrivals(&rig.redis, 20).await;
@@ -208,8 +208,8 @@ pub async fn two_collectors_one_spool() -> Row {
     rig.end(last).await.0
 }
 
-/// Numbers that gap records with this `reason` name.
-fn told(messages: &[TelemetryMessage], reason: GapReason) -> u64 {
+/// Number of lost messages that gap records with this `reason` report.
+fn reported(messages: &[TelemetryMessage], reason: GapReason) -> u64 {
     let gaps = messages.iter().filter_map(|message| match &message.payload {
         Some(Payload::Gap(gap)) if gap.reason() == reason => Some(gap.count),
         _ => None,
@@ -217,7 +217,7 @@ fn told(messages: &[TelemetryMessage], reason: GapReason) -> u64 {
     gaps.sum()
 }
 
-/// The highest number in a log of the spool; 0 when there is none. The messages lie there as their JSON.
+/// The highest sequence number in a log of the spool, which contains messages as JSON; 0 if there is none.
 fn spooled(log: &Path) -> u64 {
     const FIELD: &str = "\"sequence\":\"";
     let numbers = segments(log).into_iter().filter_map(|segment| {
@@ -229,9 +229,9 @@ fn spooled(log: &Path) -> u64 {
     numbers.max().unwrap_or_default()
 }
 
-/// The segments in `folder` and the folders in it.
-fn segments(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+/// All segments in `directory` and its subdirectories.
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut found: Vec<_> = entries
         .map(|entry| entry.unwrap().path())
         .flat_map(|path| if path.is_dir() { segments(&path) } else { vec![path] })
