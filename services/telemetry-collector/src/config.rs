@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
+use telemetry_process::exit;
+use telemetry_process::logs::LogSettings;
 use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, path, size, text};
 use telemetry_settings::{InForce, Reader, Secret};
 
@@ -38,7 +40,7 @@ pub struct Config {
     /// Where the control API listens.
     pub control: ControlConfig,
     /// How the process says what it does.
-    pub log: LogConfig,
+    pub log: LogSettings,
     /// What OpenTelemetry exports.
     pub otel: OtelConfig,
     /// How the process ends.
@@ -111,26 +113,6 @@ pub struct SpoolConfig {
 pub struct ControlConfig {
     /// Address and port of gRPC.
     pub listen: SocketAddr,
-}
-
-/// How the process says what it does.
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// Form of a line.
-    pub format: LogFormat,
-    /// Which events are logged, in the syntax of `tracing_subscriber::EnvFilter`.
-    pub filter: String,
-}
-
-/// Form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Pretty on a terminal, JSON elsewhere.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Pretty,
 }
 
 /// What OpenTelemetry exports; where to, the exporter reads from `OTEL_*` itself, as the specification says.
@@ -214,10 +196,7 @@ impl Config {
                 retain: read.read(variables::SPOOL_RETAIN, duration(parse::RETENTION)),
             },
             control: ControlConfig { listen: read.read(variables::CONTROL_LISTEN, from_str) },
-            log: LogConfig {
-                format: read.read(variables::LOG_FORMAT, one_of(parse::LOG_FORMATS)),
-                filter: read.read(variables::LOG_FILTER, parse::log_filter),
-            },
+            log: LogSettings::read(read),
             shutdown: ShutdownConfig { grace: read.read(variables::SHUTDOWN_GRACE, duration(parse::GRACE)) },
             otel: otel::read(read),
             in_force: reader.finish()?,
@@ -242,9 +221,7 @@ impl Config {
 /// Every variable for `--help`.
 #[must_use]
 pub fn environment_help() -> String {
-    variables::COLLECTOR.help()
-        + "\nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address of the control API cannot be listened on; \
-           70 an error\nof the collector itself; 78 a setting is wrong; 130 or 143 ended at once by a second signal."
+    format!("{}\n{}", variables::COLLECTOR.help(), exit::help("the collector", "the address of the control API"))
 }
 
 /// Every variable as a page of Markdown; docs/configuration.md is this text.

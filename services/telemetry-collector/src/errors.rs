@@ -8,16 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use telemetry_outbox::SpoolError;
+use telemetry_process::exit;
+pub use telemetry_process::report;
 use telemetry_proto::v1::{EncodeError, InvalidMessage};
 pub use telemetry_settings::{InvalidSetting, InvalidSettings};
 use thiserror::Error;
-
-/// Exit code when a service the process offers cannot be offered (`EX_UNAVAILABLE` of sysexits.h).
-pub const EXIT_UNAVAILABLE: u8 = 69;
-/// Exit code when the process met an error of its own (`EX_SOFTWARE`).
-pub const EXIT_SOFTWARE: u8 = 70;
-/// Exit code when the configuration is wrong (`EX_CONFIG`).
-pub const EXIT_CONFIG: u8 = 78;
 
 /// An error's cause, of any type.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -134,9 +129,9 @@ impl TelemetryError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) => EXIT_CONFIG,
-            Self::Bind { .. } => EXIT_UNAVAILABLE,
-            Self::System { .. } | Self::Collection { .. } | Self::Publishing { .. } => EXIT_SOFTWARE,
+            Self::Configuration(_) => exit::CONFIG,
+            Self::Bind { .. } => exit::UNAVAILABLE,
+            Self::System { .. } | Self::Collection { .. } | Self::Publishing { .. } => exit::SOFTWARE,
         }
     }
 }
@@ -185,22 +180,6 @@ impl From<TelemetryError> for tonic::Status {
         };
         Self::new(code, report(&error))
     }
-}
-
-/// The error and everything that caused it, on one line.
-#[must_use]
-pub fn report(error: &dyn StdError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let context = error.to_string();
-        if !line.ends_with(&context) {
-            line.push_str(": ");
-            line.push_str(&context);
-        }
-        cause = error.source();
-    }
-    line
 }
 
 #[cfg(test)]

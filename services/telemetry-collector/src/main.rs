@@ -4,10 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use telemetry_collector::errors::report;
 use telemetry_collector::{Config, Service, TelemetryError, TelemetryResult, observability};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use telemetry_process::{block_on, exit, shutdown_on_signal};
+use tracing::warn;
 
 /// Samples the host and delivers every sample to a Redis list, losing none silently.
 ///
@@ -24,15 +23,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for line in report(&error).lines() {
-                eprintln!("telemetry-collector: {line}");
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+    exit::finish("telemetry-collector", run(&cli), TelemetryError::exit_code)
 }
 
 fn run(cli: &Cli) -> TelemetryResult<()> {
@@ -41,22 +32,16 @@ fn run(cli: &Cli) -> TelemetryResult<()> {
         let printed = io::stdout().write_all(config.print().as_bytes());
         return printed.map_err(|error| TelemetryError::system("print the settings", error));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| TelemetryError::system("start the runtime", error))?;
-    let served = runtime.block_on(serve(&config));
-    // A sensor that hangs in the kernel must not hold up the end.
-    runtime.shutdown_background();
-    served
+    block_on(serve(&config)).map_err(|error| TelemetryError::system("start the runtime", error))?
 }
 
 async fn serve(config: &Config) -> TelemetryResult<()> {
-    let shutdown = shutdown_on_signal()?;
+    let shutdown = shutdown_on_signal(|| warn!("second signal: ending at once; messages that wait are lost"))
+        .map_err(|error| TelemetryError::system("listen for signals", error))?;
     let observability = observability::init(&config.log, config.otel)?;
     if !config.ignored().is_empty() {
         let names = config.ignored().join(", ");
-        tracing::warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
+        warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
     }
     let served = match Service::from_config(config).await {
         Ok(service) => service.run(shutdown).await,
@@ -64,30 +49,6 @@ async fn serve(config: &Config) -> TelemetryResult<()> {
     };
     observability.shutdown().await;
     served
-}
-
-/// A token that the first SIGTERM or SIGINT cancels; the second ends the process at once.
-fn shutdown_on_signal() -> TelemetryResult<CancellationToken> {
-    let listen = |kind| signal(kind).map_err(|error| TelemetryError::system("listen for signals", error));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
-    tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
-        token.cancel();
-        let second = either(&mut terminate, &mut interrupt).await;
-        tracing::warn!("second signal: ending at once; messages that wait are lost");
-        std::process::exit(128 + second.as_raw_value());
-    });
-    Ok(shutdown)
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
-    tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = interrupt.recv() => SignalKind::interrupt(),
-    }
 }
 
 fn long_version() -> String {

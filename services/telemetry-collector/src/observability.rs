@@ -1,19 +1,16 @@
 //! Log lines on standard error, and spans and metrics over OTLP where OpenTelemetry is told to send them.
 
-use std::io::{self, IsTerminal};
-
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::{MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use telemetry_process::logs::{self, LogSettings};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::config::{LogConfig, LogFormat, OtelConfig};
+use crate::config::OtelConfig;
 use crate::errors::{TelemetryError, TelemetryResult};
 
 const SERVICE_NAME: &str = "telemetry-collector";
@@ -28,18 +25,9 @@ pub struct Observability {
 /// Puts logs, and what `otel` asks for, in place for the whole process. Call it once, inside the runtime.
 ///
 /// # Errors
-/// [`Configuration`](TelemetryError::Configuration) when an exporter cannot be made of the `OTEL_*` variables or the
-/// log filter is wrong, [`System`](TelemetryError::System) when logs are in place already.
-pub fn init(log: &LogConfig, otel: OtelConfig) -> TelemetryResult<Observability> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| TelemetryError::setting("TELEMETRY_LOG__FILTER", error.to_string()))?;
-    let lines = fmt::layer().with_writer(io::stderr);
-    let lines = if is_pretty(log.format) {
-        lines.with_target(false).with_ansi(io::stderr().is_terminal()).boxed()
-    } else {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
-    };
-
+/// [`Configuration`](TelemetryError::Configuration) when an exporter cannot be made of the `OTEL_*` variables,
+/// [`System`](TelemetryError::System) when logs are in place already.
+pub fn init(log: &LogSettings, otel: OtelConfig) -> TelemetryResult<Observability> {
     let tracer = otel.traces.then(tracer_provider).transpose()?;
     let spans = tracer.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
@@ -51,11 +39,7 @@ pub fn init(log: &LogConfig, otel: OtelConfig) -> TelemetryResult<Observability>
         global::set_meter_provider(provider.clone());
     }
 
-    tracing_subscriber::registry()
-        .with(spans)
-        .with(lines.with_filter(filter))
-        .try_init()
-        .map_err(|error| TelemetryError::system("set up logs", io::Error::other(error)))?;
+    logs::init_with(log, spans).map_err(|error| TelemetryError::system("set up logs", error))?;
     Ok(Observability { tracer, meter })
 }
 
@@ -71,14 +55,6 @@ impl Observability {
         if let Ok(Err(error)) = flushed.await {
             tracing::warn!(%error, "the last spans or metrics could not be exported");
         }
-    }
-}
-
-fn is_pretty(format: LogFormat) -> bool {
-    match format {
-        LogFormat::Auto => io::stderr().is_terminal(),
-        LogFormat::Json => false,
-        LogFormat::Pretty => true,
     }
 }
 

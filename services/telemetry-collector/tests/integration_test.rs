@@ -304,8 +304,8 @@ async fn reports_a_key_of_the_wrong_type_and_keeps_running() {
     assert_eq!(health(&collector).await.status(), HealthStatus::Degraded);
 }
 
-#[tokio::test]
-async fn sigterm_delivers_pending_messages_and_exits_with_0() {
+/// Stops a collector by `signal` while messages are pending, and asserts that they are delivered and the log says so.
+async fn delivers_pending_messages_and_exits_with_0(signal: &str) {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let mut collector =
@@ -314,7 +314,7 @@ async fn sigterm_delivers_pending_messages_and_exits_with_0() {
     redis.pause();
     let mut control = collector.control().await;
     let seen = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
-    collector.signal("TERM");
+    collector.signal(signal);
     eventually("it logs that it is stopping", async || collector.log().contains("stopping")).await;
     redis.resume();
     assert_eq!(collector.ended().await.code(), Some(0));
@@ -323,6 +323,31 @@ async fn sigterm_delivers_pending_messages_and_exits_with_0() {
     assert!(messages.iter().any(|message| message.sequence == seen.sequence));
     assert!(collector.log().contains("every message was delivered"), "{}", collector.log());
     assert_eq!(samples(&messages), messages.len());
+}
+
+#[tokio::test]
+async fn sigterm_delivers_pending_messages_and_exits_with_0() {
+    delivers_pending_messages_and_exits_with_0("TERM").await;
+}
+
+#[tokio::test]
+async fn sighup_delivers_pending_messages_and_exits_with_0() {
+    delivers_pending_messages_and_exits_with_0("HUP").await;
+}
+
+#[tokio::test]
+async fn sighup_stays_ignored_under_nohup() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let vars = [("TELEMETRY_REDIS__URL", url.as_str()), ("TELEMETRY_COLLECTION__INTERVAL", FAST)];
+    let mut collector = Collector::start_through(&["nohup"], &vars).await;
+    eventually_queued(&redis, 1).await;
+    collector.signal("HUP");
+    let before = queue_length(&redis).await;
+    eventually_queued(&redis, before + 5).await;
+    collector.signal("TERM");
+    assert_eq!(collector.ended().await.code(), Some(0));
+    assert_eq!(collector.log().matches("stopping").count(), 1, "{}", collector.log());
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use telemetry_process::exit;
+use telemetry_process::logs::LogSettings;
 use telemetry_settings::parse::{duration, from_str, number, one_of, text};
 use telemetry_settings::{InForce, Reader, Secret};
 
@@ -21,7 +23,7 @@ pub struct Config {
     /// What is served, and where.
     pub exporter: ServingConfig,
     /// How the process says what it does.
-    pub log: LogConfig,
+    pub log: LogSettings,
     in_force: InForce,
 }
 
@@ -56,26 +58,6 @@ pub struct ServingConfig {
     pub host_expiry: Duration,
 }
 
-/// How the process says what it does.
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// Form of a line.
-    pub format: LogFormat,
-    /// Which events are logged, in the syntax of `tracing_subscriber::EnvFilter`.
-    pub filter: String,
-}
-
-/// Form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Pretty on a terminal, JSON elsewhere.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Pretty,
-}
-
 impl Config {
     /// Reads an environment.
     ///
@@ -101,10 +83,7 @@ impl Config {
                 listen: reader.read(variables::LISTEN, from_str),
                 host_expiry: reader.read(variables::HOST_EXPIRY, duration(parse::HOST_EXPIRY)),
             },
-            log: LogConfig {
-                format: reader.read(variables::LOG_FORMAT, one_of(parse::LOG_FORMATS)),
-                filter: reader.read(variables::LOG_FILTER, parse::log_filter),
-            },
+            log: LogSettings::read(&mut reader),
             in_force: reader.finish()?,
         })
     }
@@ -135,10 +114,11 @@ impl RedisConfig {
 /// Every variable for `--help`.
 #[must_use]
 pub fn environment_help() -> String {
-    variables::EXPORTER.help()
-        + "\nOther TELEMETRY_ variables are the collector's and are left to it.\n\
-           \nExit codes: 0 stopped by SIGTERM or SIGINT; 2 a wrong argument; 69 the address cannot be listened on; 70 an error of \
-           the exporter itself; 78 a setting is wrong."
+    format!(
+        "{}\nOther TELEMETRY_ variables are the collector's and are left to it.\n\n{}",
+        variables::EXPORTER.help(),
+        exit::help("the exporter", "the address of /metrics")
+    )
 }
 
 /// Every variable as a page of Markdown; docs/configuration-exporter.md is this text.
@@ -150,6 +130,8 @@ pub fn markdown_reference() -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use telemetry_process::logs::LogFormat;
+
     use super::variables::VARIABLES;
     use super::*;
 
@@ -175,7 +157,7 @@ mod tests {
             ("TELEMETRY_EXPORTER__LISTEN", ""),
         ]);
         let config = config.unwrap();
-        assert_eq!((config.redis.key.as_str(), config.log.format), ("fleet", LogFormat::Json));
+        assert_eq!((config.redis.key.as_str(), config.log.format()), ("fleet", LogFormat::Json));
     }
 
     #[test]

@@ -1,17 +1,12 @@
 //! Why the exporter does not start or ends.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
 use telemetry_client::ConsumerError;
+use telemetry_process::exit;
 use telemetry_settings::InvalidSettings;
 use thiserror::Error;
-
-/// As `sysexits.h` has them.
-const EXIT_UNAVAILABLE: u8 = 69;
-const EXIT_SOFTWARE: u8 = 70;
-const EXIT_CONFIG: u8 = 78;
 
 /// Why the exporter does not start or ends.
 #[derive(Debug, Error)]
@@ -53,22 +48,9 @@ impl ExporterError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) | Self::Queue(_) => EXIT_CONFIG,
-            Self::Bind { .. } => EXIT_UNAVAILABLE,
-            Self::System { .. } => EXIT_SOFTWARE,
+            Self::Configuration(_) | Self::Queue(_) => exit::CONFIG,
+            Self::Bind { .. } => exit::UNAVAILABLE,
+            Self::System { .. } => exit::SOFTWARE,
         }
     }
-}
-
-/// The error and everything that caused it, on one line.
-#[must_use]
-pub fn report(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use telemetry_client::consumer::Counters;
 use telemetry_client::{ConsumerError, Event, QueueConsumer};
+use telemetry_process::report;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::errors::report;
 use crate::fleet::Fleet;
 
 /// Counters of events in the queue, in addition to those of the consumer.

@@ -10,7 +10,6 @@ pub mod exposition;
 pub mod fleet;
 pub mod http;
 pub mod intake;
-pub mod observability;
 pub mod service;
 #[cfg(test)]
 mod testing;

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use telemetry_exporter::{Config, ExporterError, Service, config, errors, observability};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use telemetry_exporter::{Config, ExporterError, Service, config};
+use telemetry_process::{block_on, exit, logs, shutdown_on_signal};
+use tracing::warn;
 
 /// Reads the telemetry queue and serves the latest values of every host to Prometheus, at /metrics.
 ///
@@ -22,15 +22,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for line in errors::report(&error).lines() {
-                eprintln!("telemetry-exporter: {line}");
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+    exit::finish("telemetry-exporter", run(&cli), ExporterError::exit_code)
 }
 
 fn run(cli: &Cli) -> Result<(), ExporterError> {
@@ -39,30 +31,16 @@ fn run(cli: &Cli) -> Result<(), ExporterError> {
         let printed = io::stdout().write_all(config.print().as_bytes());
         return printed.map_err(|error| ExporterError::system("print the settings", error));
     }
-    observability::init(&config.log)?;
+    logs::init(&config.log).map_err(|error| ExporterError::system("set up logs", error))?;
     if !config.ignored().is_empty() {
         let names = config.ignored().join(", ");
-        tracing::warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
+        warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
     }
-    let system = |error| ExporterError::system("start the runtime", error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    runtime.block_on(async {
-        let shutdown = shutdown_on_signal().map_err(|error| ExporterError::system("listen for signals", error))?;
-        Service::from_config(&config).await?.run(shutdown).await
-    })
+    block_on(serve(&config)).map_err(|error| ExporterError::system("start the runtime", error))?
 }
 
-/// A token that SIGTERM or SIGINT cancels.
-fn shutdown_on_signal() -> io::Result<CancellationToken> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        token.cancel();
-    });
-    Ok(shutdown)
+async fn serve(config: &Config) -> Result<(), ExporterError> {
+    let shutdown = shutdown_on_signal(|| warn!("second signal: ending at once"))
+        .map_err(|error| ExporterError::system("listen for signals", error))?;
+    Service::from_config(config).await?.run(shutdown).await
 }

@@ -109,11 +109,13 @@ async fn keeps_running_and_reports_when_redis_is_down() {
 #[tokio::test]
 async fn sigterm_stops_it_without_leftover_keys() {
     let redis = RedisServer::start().await;
-    let mut exporter = Exporter::start(&redis, &[]).await;
-    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
-    assert_eq!(exporter.end("TERM").await.code(), Some(0));
-    assert!(redis.command::<Vec<String>>(&["KEYS", "*alive*"]).await.is_empty());
-    assert_eq!(redis.command::<u64>(&["LLEN", QUEUE]).await, 0);
+    for signal in ["TERM", "INT", "HUP"] {
+        let mut exporter = Exporter::start(&redis, &[]).await;
+        exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+        assert_eq!(exporter.end(signal).await.code(), Some(0), "{signal}");
+        assert!(redis.command::<Vec<String>>(&["KEYS", "*alive*"]).await.is_empty(), "{signal}");
+        assert_eq!(redis.command::<u64>(&["LLEN", QUEUE]).await, 0, "{signal}");
+    }
 }
 
 #[tokio::test]
@@ -136,4 +138,15 @@ async fn exits_with_78_or_69_when_it_cannot_start() {
 async fn help_lists_the_settings() {
     let help = run(&["--help"], &[]).await.stdout;
     assert!(help.contains("TELEMETRY_EXPORTER__HOST_EXPIRY=5m") && help.contains("Exit codes"), "{help}");
+}
+
+#[tokio::test]
+async fn print_config_shows_the_settings_without_passwords() {
+    let vars = [("TELEMETRY_REDIS__URL", "redis://me:hunter2@db:6379/0"), ("TELEMETRY_EXPORTER__HOST_EXPIRY", "90s")];
+    let printed = run(&["--print-config"], &vars).await;
+    assert_eq!(printed.code, Some(0));
+    let printed = printed.stdout;
+    assert!(printed.contains("TELEMETRY_REDIS__URL=redis://me:***@db:6379/0"), "{printed}");
+    assert!(printed.lines().any(|line| line.starts_with("TELEMETRY_EXPORTER__HOST_EXPIRY=90s ")), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
 }

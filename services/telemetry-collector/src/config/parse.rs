@@ -8,9 +8,7 @@ use std::time::Duration;
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
 use telemetry_settings::Secret;
 use telemetry_settings::parse::{NotAllowed, Parsed, duration, size};
-use tracing_subscriber::EnvFilter;
 
-use super::LogFormat;
 use crate::publishers::{DeliveryMode, QueueMode, RedisUrl};
 
 pub(super) const QUEUE_MODES: &[(&str, QueueMode)] = &[("list", QueueMode::List), ("stream", QueueMode::Stream)];
@@ -18,8 +16,6 @@ pub(super) const DELIVERY_MODES: &[(&str, DeliveryMode)] =
     &[("at_least_once", DeliveryMode::AtLeastOnce), ("exactly_once", DeliveryMode::ExactlyOnce)];
 pub(super) const ENCODINGS: &[(&str, Encoding)] = &[("json", Encoding::Json), ("protobuf", Encoding::Protobuf)];
 pub(super) const ON_FULL: &[(&str, OnFull)] = &[("drop_oldest", OnFull::DropOldest), ("decimate", OnFull::Decimate)];
-pub(super) const LOG_FORMATS: &[(&str, LogFormat)] =
-    &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("pretty", LogFormat::Pretty)];
 
 pub(super) const REPLICAS: RangeInclusive<u32> = 0..=100;
 /// A Cluster has no more slots, and so no use for more.
@@ -60,9 +56,4 @@ pub(super) fn sync_policy(text: &str) -> Parsed<SyncPolicy> {
         "never" => Ok(SyncPolicy::Never),
         _ => duration(SYNC)(text).map(SyncPolicy::Within),
     }
-}
-
-pub(super) fn log_filter(text: &str) -> Parsed<String> {
-    EnvFilter::try_new(text).map_err(|_| NotAllowed)?;
-    Ok(text.to_owned())
 }

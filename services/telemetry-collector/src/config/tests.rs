@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::variables::VARIABLES;
+use telemetry_process::logs::LogFormat;
+
 use super::*;
 
 fn config(vars: &[(&str, &str)]) -> TelemetryResult<Config> {
@@ -31,7 +33,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (1 << 30, Duration::from_secs(60)));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
-    assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Auto, "info"));
+    assert_eq!((config.log.format(), config.log.filter()), (LogFormat::Auto, "info"));
     assert_eq!(config.otel, OtelConfig { traces: false, metrics: false });
     assert_eq!(config.shutdown.grace, Duration::from_secs(5));
 }
@@ -92,7 +94,7 @@ fn every_variable_is_read() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (4 << 20, Duration::ZERO));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_millis(250)));
     assert_eq!(config.control.listen.to_string(), "[::1]:0");
-    assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "warn,telemetry_collector=debug"));
+    assert_eq!((config.log.format(), config.log.filter()), (LogFormat::Json, "warn,telemetry_collector=debug"));
     assert_eq!(config.shutdown.grace, Duration::from_secs(60));
 }
 

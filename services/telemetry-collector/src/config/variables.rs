@@ -1,5 +1,6 @@
 //! The one description of every variable: help, reference and checks are made from it.
 
+use telemetry_process::logs;
 use telemetry_settings::{Program, Standard, Variable};
 
 pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
@@ -219,27 +220,11 @@ pub(super) const CONTROL_LISTEN: &Variable = &Variable {
     secret: false,
 };
 
-pub(super) const LOG_FORMAT: &Variable = &Variable {
-    name: "TELEMETRY_LOG__FORMAT",
-    default: "auto",
-    allowed: "auto, json or pretty",
-    meaning: "Form of a log line on standard error; auto is pretty on a terminal and json elsewhere.",
-    secret: false,
-};
-
-pub(super) const LOG_FILTER: &Variable = &Variable {
-    name: "TELEMETRY_LOG__FILTER",
-    default: "info",
-    allowed: "levels and targets with commas between, such as info or warn,telemetry_collector=debug",
-    meaning: "Which events are logged.",
-    secret: false,
-};
-
 pub(super) const SHUTDOWN_GRACE: &Variable = &Variable {
     name: "TELEMETRY_SHUTDOWN__GRACE",
     default: "5s",
     allowed: "a duration up to 10m, such as 5s",
-    meaning: "Time that waiting messages have to reach Redis after SIGTERM or SIGINT. A second signal ends at once.",
+    meaning: "Time that waiting messages have to reach Redis after SIGTERM, SIGINT or SIGHUP. A second signal ends at once.",
     secret: false,
 };
 
@@ -271,8 +256,8 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SPOOL_SYNC,
     SPOOL_RETAIN,
     CONTROL_LISTEN,
-    LOG_FORMAT,
-    LOG_FILTER,
+    logs::FORMAT,
+    logs::FILTER,
     SHUTDOWN_GRACE,
 ];
 

@@ -7,13 +7,10 @@ use std::time::Duration;
 use redis::IntoConnectionInfo;
 use telemetry_settings::Secret;
 use telemetry_settings::parse::{NotAllowed, Parsed};
-use tracing_subscriber::EnvFilter;
 
-use super::{LogFormat, QueueMode};
+use super::QueueMode;
 
 pub(super) const QUEUE_MODES: &[(&str, QueueMode)] = &[("list", QueueMode::List), ("stream", QueueMode::Stream)];
-pub(super) const LOG_FORMATS: &[(&str, LogFormat)] =
-    &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("pretty", LogFormat::Pretty)];
 
 pub(super) const SHARDS: RangeInclusive<u32> = 1..=16_384;
 pub(super) const HOST_EXPIRY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
@@ -21,9 +18,4 @@ pub(super) const HOST_EXPIRY: RangeInclusive<Duration> = Duration::from_secs(1).
 pub(super) fn redis_url(text: &str) -> Parsed<Secret> {
     text.into_connection_info().map_err(|_| NotAllowed)?;
     Ok(Secret::new(text))
-}
-
-pub(super) fn log_filter(text: &str) -> Parsed<String> {
-    EnvFilter::try_new(text).map_err(|_| NotAllowed)?;
-    Ok(text.to_owned())
 }

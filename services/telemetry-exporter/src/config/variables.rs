@@ -1,5 +1,6 @@
 //! The one description of every variable: help, reference and checks are made from it.
 
+use telemetry_process::logs;
 use telemetry_settings::{Program, Variable};
 
 pub(super) const REDIS_URL: &Variable = &Variable {
@@ -50,25 +51,9 @@ pub(super) const HOST_EXPIRY: &Variable = &Variable {
     secret: false,
 };
 
-pub(super) const LOG_FORMAT: &Variable = &Variable {
-    name: "TELEMETRY_LOG__FORMAT",
-    default: "auto",
-    allowed: "auto, json or pretty",
-    meaning: "Form of a log line on standard error; auto is pretty on a terminal and json elsewhere.",
-    secret: false,
-};
-
-pub(super) const LOG_FILTER: &Variable = &Variable {
-    name: "TELEMETRY_LOG__FILTER",
-    default: "info",
-    allowed: "levels and targets with commas between, such as info or warn,telemetry_exporter=debug",
-    meaning: "Which events are logged.",
-    secret: false,
-};
-
 /// Every variable, in the order in which people meet them.
 pub(super) const VARIABLES: &[&Variable] =
-    &[REDIS_URL, REDIS_KEY, REDIS_MODE, REDIS_SHARDS, LISTEN, HOST_EXPIRY, LOG_FORMAT, LOG_FILTER];
+    &[REDIS_URL, REDIS_KEY, REDIS_MODE, REDIS_SHARDS, LISTEN, HOST_EXPIRY, logs::FORMAT, logs::FILTER];
 
 /// The exporter, its variables, and those of others that are in the same environment.
 pub(super) const EXPORTER: &Program = &Program {
