@@ -10,6 +10,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use telemetry_process::logs::LogSettings;
 use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, path, size, text};
 use telemetry_settings::{InForce, Reader, Secret};
 
+pub use self::otel::OtelConfig;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
 use crate::publishers::{DeliveryMode, QueueMode, RetrySettings, TlsFiles};
@@ -115,15 +117,6 @@ pub struct ControlConfig {
     pub listen: SocketAddr,
 }
 
-/// What OpenTelemetry exports; where to, the exporter reads from `OTEL_*` itself, as the specification says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OtelConfig {
-    /// Spans are exported.
-    pub traces: bool,
-    /// Metrics are exported.
-    pub metrics: bool,
-}
-
 /// How the process ends.
 #[derive(Debug, Clone)]
 pub struct ShutdownConfig {
@@ -198,7 +191,7 @@ impl Config {
             control: ControlConfig { listen: read.read(variables::CONTROL_LISTEN, from_str) },
             log: LogSettings::read(read),
             shutdown: ShutdownConfig { grace: read.read(variables::SHUTDOWN_GRACE, duration(parse::GRACE)) },
-            otel: otel::read(read),
+            otel: OtelConfig::read(read),
             in_force: reader.finish()?,
         })
     }
@@ -214,7 +207,11 @@ impl Config {
     pub fn print(&self) -> String {
         let exported = |on| if on { "exported" } else { "off" };
         let (traces, metrics) = (exported(self.otel.traces), exported(self.otel.metrics));
-        format!("{}# OpenTelemetry: traces {traces}, metrics {metrics}\n", self.in_force.print())
+        let mut text = format!("{}# OpenTelemetry: traces {traces}, metrics {metrics}\n", self.in_force.print());
+        for problem in &self.otel.problems {
+            let _ = writeln!(text, "# {problem}");
+        }
+        text
     }
 }
 

@@ -38,7 +38,7 @@ fn run(cli: &Cli) -> TelemetryResult<()> {
 async fn serve(config: &Config) -> TelemetryResult<()> {
     let shutdown = shutdown_on_signal(|| warn!("second signal: ending at once; messages that wait are lost"))
         .map_err(|error| TelemetryError::system("listen for signals", error))?;
-    let observability = observability::init(&config.log, config.otel)?;
+    let observability = observability::init(&config.log, &config.otel)?;
     if !config.ignored().is_empty() {
         let names = config.ignored().join(", ");
         warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");

@@ -2,7 +2,7 @@
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{KeyValue, global};
-use opentelemetry_otlp::{MetricExporter, SpanExporter};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -11,7 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::config::OtelConfig;
-use crate::errors::{TelemetryError, TelemetryResult};
+use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
 
 const SERVICE_NAME: &str = "telemetry-collector";
 
@@ -22,24 +22,34 @@ pub struct Observability {
     meter: Option<SdkMeterProvider>,
 }
 
-/// Puts logs, and what `otel` asks for, in place for the whole process. Call it once, inside the runtime.
+/// Puts logs, and what `otel` asks for, in place for the whole process. What cannot be exported is warned of and left out: it
+/// is no reason not to sample. Call it once, inside the runtime.
 ///
 /// # Errors
-/// [`Configuration`](TelemetryError::Configuration) when an exporter cannot be made of the `OTEL_*` variables,
 /// [`System`](TelemetryError::System) when logs are in place already.
-pub fn init(log: &LogSettings, otel: OtelConfig) -> TelemetryResult<Observability> {
-    let tracer = otel.traces.then(tracer_provider).transpose()?;
+pub fn init(log: &LogSettings, otel: &OtelConfig) -> TelemetryResult<Observability> {
+    let mut problems = otel.problems.clone();
+    // What is wrong for both is one problem.
+    let mut keep = |problem| {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    };
+    let tracer = otel.traces.then(tracer_provider).and_then(|made| made.map_err(&mut keep).ok());
+    let meter = otel.metrics.then(meter_provider).and_then(|made| made.map_err(&mut keep).ok());
+
     let spans = tracer.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(SERVICE_NAME))
             .with_filter(Targets::new().with_target("telemetry_collector", LevelFilter::INFO))
     });
-    let meter = otel.metrics.then(meter_provider).transpose()?;
     if let Some(provider) = &meter {
         global::set_meter_provider(provider.clone());
     }
-
     logs::init_with(log, spans).map_err(|error| TelemetryError::system("set up logs", error))?;
+    for problem in problems {
+        tracing::warn!(reason = %problem, "the collector's own spans or metrics are not exported; sampling goes on");
+    }
     Ok(Observability { tracer, meter })
 }
 
@@ -58,20 +68,18 @@ impl Observability {
     }
 }
 
-fn tracer_provider() -> TelemetryResult<SdkTracerProvider> {
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .build()
-        .map_err(|error| TelemetryError::setting("OTEL_EXPORTER_OTLP_*", error.to_string()))?;
+fn tracer_provider() -> Result<SdkTracerProvider, InvalidSetting> {
+    let exporter = SpanExporter::builder().with_tonic().build().map_err(not_usable)?;
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
 }
 
-fn meter_provider() -> TelemetryResult<SdkMeterProvider> {
-    let exporter = MetricExporter::builder()
-        .with_tonic()
-        .build()
-        .map_err(|error| TelemetryError::setting("OTEL_EXPORTER_OTLP_*", error.to_string()))?;
+fn meter_provider() -> Result<SdkMeterProvider, InvalidSetting> {
+    let exporter = MetricExporter::builder().with_tonic().build().map_err(not_usable)?;
     Ok(SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource()).build())
+}
+
+fn not_usable(error: ExporterBuildError) -> InvalidSetting {
+    InvalidSetting::new("OTEL_EXPORTER_OTLP_*", format!("{error}; use an endpoint such as http://127.0.0.1:4317"))
 }
 
 fn resource() -> Resource {

@@ -149,6 +149,30 @@ async fn an_unreachable_otlp_endpoint_delays_nothing() {
 }
 
 #[tokio::test]
+async fn an_export_that_is_not_offered_is_one_warning_and_sampling_goes_on() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    for (name, value, remedy) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "use grpc"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:4317", "by http://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317", "such as http://127.0.0.1:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "no URL at all", "such as http://127.0.0.1:4317"),
+    ] {
+        let _: u64 = redis.command(&["DEL", "telemetry:queue"]).await;
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+        let vars = [("TELEMETRY_REDIS__URL", url.as_str()), ("TELEMETRY_COLLECTION__INTERVAL", "100ms"), endpoint];
+        let mut collector = Collector::start(&[&vars[..], &[(name, value)]].concat()).await;
+        eventually("messages are queued", async || redis.command::<u64>(&["LLEN", "telemetry:queue"]).await > 3).await;
+        collector.signal("TERM");
+        assert_eq!(collector.ended().await.code(), Some(0));
+        let log = collector.log();
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("are not exported")).collect();
+        assert!(!warnings.is_empty() && warnings.iter().all(|line| line.contains(remedy)), "{name}={value}: {log}");
+        assert_eq!(warnings.len(), 1, "{name}={value}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn log_lines_are_json_objects_with_time_level_and_message() {
     let redis = RedisServer::start().await;
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;

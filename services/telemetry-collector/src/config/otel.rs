@@ -1,34 +1,69 @@
 //! What OpenTelemetry is to export, by the variables of its specification.
+//!
+//! A mistake in them never stops the collector: what cannot be exported is left out, and [`OtelConfig::problems`] says why.
 
 use telemetry_settings::{InvalidSetting, Reader};
 
-use super::OtelConfig;
+/// What OpenTelemetry exports; where to, the exporter reads from `OTEL_*` itself, as the specification says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtelConfig {
+    /// Spans are exported.
+    pub traces: bool,
+    /// Metrics are exported.
+    pub metrics: bool,
+    /// Why one of them or both are not, although an endpoint is set.
+    pub problems: Vec<InvalidSetting>,
+}
 
-pub(super) fn read(reader: &mut Reader) -> OtelConfig {
-    let set = |name: &str| reader.standard(name).and_then(|value| value.to_str());
-    let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let everywhere = set("OTEL_EXPORTER_OTLP_ENDPOINT").is_some();
-    let exports = |signal: &str| {
-        let to_nobody = set(&format!("OTEL_{signal}_EXPORTER")).is_some_and(|exporter| exporter == "none");
-        let endpoint = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
-        !disabled && !to_nobody && (everywhere || set(&endpoint).is_some())
-    };
-    let config = OtelConfig { traces: exports("TRACES"), metrics: exports("METRICS") };
-
-    let exported = [("TRACES_", config.traces), ("METRICS_", config.metrics), ("", config.traces || config.metrics)];
-    let mut mistakes = Vec::new();
-    for (signal, _) in exported.into_iter().filter(|(_, exported)| *exported) {
-        let protocol = format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL");
-        if let Some(value) = set(&protocol).filter(|value| *value != "grpc") {
-            let problem = format!("{value:?} is not built in; use grpc (port 4317 of most receivers)");
-            mistakes.push(InvalidSetting::new(protocol, problem));
-        }
-        let endpoint = format!("OTEL_EXPORTER_OTLP_{signal}ENDPOINT");
-        if set(&endpoint).is_some_and(|value| value.starts_with("https:")) {
-            let problem = "https is not built in; send to a receiver on this host by http://";
-            mistakes.push(InvalidSetting::new(endpoint, problem));
-        }
+impl OtelConfig {
+    pub(super) fn read(reader: &Reader) -> Self {
+        let mut problems = Vec::new();
+        let mut is_exported = |signal| match endpoint_of(signal, reader) {
+            Ok(endpoint) => endpoint.is_some(),
+            Err(problem) => {
+                // A variable for both signals is one problem.
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+                false
+            }
+        };
+        Self { traces: is_exported("TRACES"), metrics: is_exported("METRICS"), problems }
     }
-    mistakes.into_iter().for_each(|mistake| reader.mistake(mistake));
-    config
+}
+
+/// Where `signal` is to go, if anywhere, or why it cannot.
+fn endpoint_of(signal: &str, reader: &Reader) -> Result<Option<String>, InvalidSetting> {
+    let set = |name: &str| match reader.standard(name).map(|value| (value, value.to_str())) {
+        None => Ok(None),
+        Some((_, Some(text))) => Ok(Some(text.to_owned())),
+        Some((value, None)) => Err(InvalidSetting::new(name, format!("{value:?} is not UTF-8"))),
+    };
+    // The variable of the signal counts before the one for all.
+    let exporter_setting = |what: &str| {
+        let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_{what}");
+        let of_all = format!("OTEL_EXPORTER_OTLP_{what}");
+        Ok(match set(&of_signal)? {
+            Some(value) => Some((of_signal, value)),
+            None => set(&of_all)?.map(|value| (of_all, value)),
+        })
+    };
+
+    let disabled = set("OTEL_SDK_DISABLED")?.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let to_nobody = set(&format!("OTEL_{signal}_EXPORTER"))?.is_some_and(|exporter| exporter == "none");
+    if disabled || to_nobody {
+        return Ok(None);
+    }
+    let Some((name, endpoint)) = exporter_setting("ENDPOINT")? else { return Ok(None) };
+    if endpoint.to_lowercase().starts_with("https:") {
+        let problem = "https is not built in; send to a receiver on this host by http://";
+        return Err(InvalidSetting::new(name, problem));
+    }
+    match exporter_setting("PROTOCOL")? {
+        Some((name, protocol)) if protocol != "grpc" => {
+            let problem = format!("{protocol:?} is not built in; use grpc (port 4317 of most receivers)");
+            Err(InvalidSetting::new(name, problem))
+        }
+        _ => Ok(Some(endpoint)),
+    }
 }

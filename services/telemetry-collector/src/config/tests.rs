@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::variables::VARIABLES;
+use std::os::unix::ffi::OsStringExt;
+
 use telemetry_process::logs::LogFormat;
 
 use super::*;
@@ -34,7 +36,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
     assert_eq!((config.log.format(), config.log.filter()), (LogFormat::Auto, "info"));
-    assert_eq!(config.otel, OtelConfig { traces: false, metrics: false });
+    assert_eq!(config.otel, OtelConfig { traces: false, metrics: false, problems: Vec::new() });
     assert_eq!(config.shutdown.grace, Duration::from_secs(5));
 }
 
@@ -139,10 +141,6 @@ fn values_outside_their_range_are_refused() {
 #[test]
 fn an_empty_value_counts_as_unset() {
     assert_eq!(config(&[("TELEMETRY_REDIS__KEY", "")]).unwrap().redis.key, "telemetry:queue");
-    assert_eq!(
-        config(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]).unwrap().otel,
-        OtelConfig { traces: false, metrics: false }
-    );
 }
 
 #[test]
@@ -221,30 +219,71 @@ fn a_secret_can_come_from_a_file() {
     assert!(absent.starts_with("TELEMETRY_REDIS__URL_FILE: cannot read \"/does/not/exist\""), "{absent}");
 }
 
+fn otel(vars: &[(&str, &str)]) -> (bool, bool, Vec<String>) {
+    let OtelConfig { traces, metrics, problems } = config(vars).unwrap().otel;
+    (traces, metrics, problems.iter().map(ToString::to_string).collect())
+}
+
+const OTLP: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+
 #[test]
 fn open_telemetry_is_off_until_an_endpoint_is_set() {
-    let otel = |vars: &[(&str, &str)]| {
-        let OtelConfig { traces, metrics } = config(vars).unwrap().otel;
-        (traces, metrics)
-    };
-    let everywhere = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
-    assert_eq!(otel(&[("OTEL_SERVICE_NAME", "mine")]), (false, false));
-    assert_eq!(otel(&[everywhere]), (true, true));
-    assert_eq!(otel(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4317")]), (true, false));
-    assert_eq!(otel(&[everywhere, ("OTEL_TRACES_EXPORTER", "none")]), (false, true));
-    assert_eq!(otel(&[everywhere, ("OTEL_SDK_DISABLED", "true")]), (false, false));
+    let none = Vec::new;
+    assert_eq!(otel(&[]), (false, false, none()));
+    assert_eq!(otel(&[("OTEL_SERVICE_NAME", "mine")]), (false, false, none()));
+    assert_eq!(otel(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), (false, false, none()));
+    assert_eq!(otel(&[OTLP]), (true, true, none()));
+    assert_eq!(otel(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4317")]), (true, false, none()));
+    assert_eq!(otel(&[OTLP, ("OTEL_TRACES_EXPORTER", "none")]), (false, true, none()));
+    assert_eq!(otel(&[OTLP, ("OTEL_SDK_DISABLED", "true")]), (false, false, none()));
     assert_eq!(
-        mistakes(&[everywhere, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]),
-        "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/protobuf\" is not built in; use grpc (port 4317 of most receivers)"
+        otel(&[OTLP, ("OTEL_SDK_DISABLED", "true"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "x")]),
+        (false, false, none())
     );
-    assert_eq!(
-        mistakes(&[everywhere, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")]),
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: \"http/json\" is not built in; use grpc (port 4317 of most receivers)"
-    );
-    assert_eq!(
-        mistakes(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://otel:4317")]),
-        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: https is not built in; send to a receiver on this host by http://"
-    );
+}
+
+#[test]
+fn what_open_telemetry_cannot_export_is_left_out_with_its_reason() {
+    let protocol =
+        "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/protobuf\" is not built in; use grpc (port 4317 of most receivers)";
+    let everywhere = [OTLP, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
+    assert_eq!(otel(&everywhere), (false, false, vec![protocol.to_owned()]));
+    let printed = config(&everywhere).unwrap().print();
+    assert!(printed.ends_with(&format!("# OpenTelemetry: traces off, metrics off\n# {protocol}\n")), "{printed}");
+
+    let of_traces =
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: \"http/json\" is not built in; use grpc (port 4317 of most receivers)";
+    let vars = [OTLP, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")];
+    assert_eq!(otel(&vars), (false, true, vec![of_traces.to_owned()]));
+
+    let https =
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: https is not built in; send to a receiver on this host by http://";
+    let vars = [OTLP, ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "HTTPS://otel:4317")];
+    assert_eq!(otel(&vars), (true, false, vec![https.to_owned()]));
+}
+
+#[test]
+fn a_setting_of_one_signal_counts_before_that_of_all() {
+    let protocols = [
+        OTLP,
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
+    ];
+    assert_eq!(otel(&protocols), (true, true, Vec::new()));
+    let endpoints = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel:4317"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4317"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+    ];
+    assert_eq!(otel(&endpoints), (true, false, Vec::new()));
+}
+
+#[test]
+fn a_value_of_open_telemetry_that_is_not_utf_8_is_left_out() {
+    let bytes = OsString::from_vec(vec![0xff]);
+    let config = Config::from_vars([("OTEL_EXPORTER_OTLP_ENDPOINT".into(), bytes)]).unwrap();
+    assert_eq!((config.otel.traces, config.otel.problems.len()), (false, 1), "{:?}", config.otel);
 }
 
 #[test]

@@ -274,9 +274,13 @@ pub(super) const COLLECTOR: &Program = &Program {
 const OPEN_TELEMETRY: Standard = Standard {
     name: "OpenTelemetry",
     prefix: "OTEL_",
-    meaning: "Nothing is exported unless an endpoint is set.",
+    meaning: "Nothing is exported unless an endpoint is set. A protocol or an endpoint that is not offered never stops the \
+              collector: one warning says so, and it goes on without the export.",
     variables: &[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "Where spans and metrics go, such as http://127.0.0.1:4317. Unset = nowhere."),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "Where spans and metrics go, such as http://127.0.0.1:4317; https is not built in. Unset = nowhere.",
+        ),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans alone."),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics alone."),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only one that is built in."),
