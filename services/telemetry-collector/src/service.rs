@@ -1,12 +1,13 @@
 //! The assembly: the only place that knows every part. It starts them, and stops them in the order of the data's way.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ use crate::sampler::Sampler;
 
 /// Time that the host has, before the first sample, to give what is slow to read.
 const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
+/// Time that the disk has to say whether the spool's directory can be one.
+const SPOOL_CHECK_LIMIT: Duration = Duration::from_millis(500);
 /// Time that the last sync of the spool has beyond the grace time.
 const SYNC_GRACE: Duration = Duration::from_secs(2);
 /// Time that calls under way have to end once everything else has.
@@ -80,6 +83,7 @@ impl Service {
     /// [`System`](TelemetryError::System) when the address cannot be listened on,
     /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
+        check_spool_directory(config.spool.directory.clone()).await?;
         let address = config.control.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { address, source })?;
         let mut cpu = collectors::cpu();
@@ -213,6 +217,25 @@ fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
     TelemetryError::system(format!("go on without {part}"), std::io::Error::other(cause))
 }
 
+/// Refuses a directory that can never be one. Whatever may mend itself, such as a missing parent or permission, is left to the
+/// spool, which tries again; so is a disk that does not answer.
+async fn check_spool_directory(directory: Option<PathBuf>) -> TelemetryResult<()> {
+    let Some(directory) = directory else { return Ok(()) };
+    let checking = spawn_blocking(move || not_a_directory(&directory).map(Path::to_owned));
+    match timeout(SPOOL_CHECK_LIMIT, checking).await {
+        Ok(Ok(Some(path))) => {
+            Err(TelemetryError::setting("TELEMETRY_SPOOL__DIR", format!("{} is not a directory", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What `directory` is, or is below, that is there and is no directory.
+fn not_a_directory(directory: &Path) -> Option<&Path> {
+    let there = directory.ancestors().find_map(|path| path.metadata().ok().map(|metadata| (path, metadata)));
+    there.filter(|(_, metadata)| !metadata.is_dir()).map(|(path, _)| path)
+}
+
 fn redis_settings(config: &Config, host: &HostIdentity) -> TelemetryResult<RedisSettings> {
     let redis = &config.redis;
     // The name of a host may change, its id does not.
@@ -243,5 +266,35 @@ fn metadata(host: &HostIdentity, config: &Config) -> TelemetryMetadata {
         collector_version: crate::version().to_owned(),
         labels: config.collection.labels.clone(),
         ..TelemetryMetadata::default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn finds_what_is_in_the_way_of_a_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        assert_eq!(not_a_directory(&path("file")), Some(path("file").as_path()));
+        assert_eq!(not_a_directory(&path("file/below/it")), Some(path("file").as_path()));
+        assert_eq!(not_a_directory(&path("link")), Some(path("link").as_path()));
+        assert_eq!(not_a_directory(Path::new("/dev/null")), Some(Path::new("/dev/null")));
+    }
+
+    #[test]
+    fn leaves_what_may_mend_itself_to_the_spool() {
+        let root = tempfile::tempdir().unwrap();
+        symlink(root.path().join("nowhere"), root.path().join("dangling")).unwrap();
+        for name in ["", "missing", "missing/parent", "dangling", "dangling/below"] {
+            assert_eq!(not_a_directory(&root.path().join(name)), None, "{name}");
+        }
     }
 }

@@ -408,6 +408,15 @@ async fn invalid_settings_are_one_line_each_and_exit_code_78() {
 }
 
 #[tokio::test]
+async fn a_spool_directory_that_is_a_file_is_one_line_and_exit_code_78() {
+    for directory in ["/etc/passwd", "/etc/passwd/spool"] {
+        let ended = collector::run(&[], &[("TELEMETRY_SPOOL__DIR", directory)]).await;
+        let line = "telemetry-collector: TELEMETRY_SPOOL__DIR: /etc/passwd is not a directory\n";
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(78), line), "{directory}");
+    }
+}
+
+#[tokio::test]
 async fn help_version_and_print_config_work_without_redis() {
     let help = collector::run(&["--help"], &[]).await;
     assert_eq!(help.code, Some(0));
