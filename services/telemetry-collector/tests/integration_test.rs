@@ -417,6 +417,45 @@ async fn a_spool_directory_that_is_a_file_is_one_line_and_exit_code_78() {
 }
 
 #[tokio::test]
+async fn variables_of_others_do_not_stop_the_start() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let of_kubernetes = [
+        ("TELEMETRY_COLLECTOR_SERVICE_HOST", "10.96.0.10"),
+        ("TELEMETRY_COLLECTOR_SERVICE_PORT", "50051"),
+        ("TELEMETRY_COLLECTOR_SERVICE_PORT_GRPC", "50051"),
+        ("TELEMETRY_COLLECTOR_PORT", "tcp://10.96.0.10:50051"),
+        ("TELEMETRY_COLLECTOR_PORT_50051_TCP", "tcp://10.96.0.10:50051"),
+        ("TELEMETRY_COLLECTOR_PORT_50051_TCP_PROTO", "tcp"),
+        ("TELEMETRY_COLLECTOR_PORT_50051_TCP_PORT", "50051"),
+        ("TELEMETRY_COLLECTOR_PORT_50051_TCP_ADDR", "10.96.0.10"),
+        ("TELEMETRY_REDIS_SERVICE_HOST", "10.96.0.11"),
+        ("TELEMETRY_REDIS_PORT", "tcp://10.96.0.11:6379"),
+    ];
+    let of_ours = [
+        ("TELEMETRY_EXPORTER__LISTEN", "[::]:9464"),
+        ("TELEMETRY_EXPORTER__HOST_EXPIRY", "5m"),
+        ("TELEMETRY_PYTHON", "/usr/bin/python3"),
+        ("TELEMETRY_BAZEL_ROUTE", "closed"),
+    ];
+    let inherited =
+        [("PATH", "/usr/bin:/bin"), ("HOME", "/root"), ("LANG", "C.UTF-8"), ("KUBERNETES_PORT", "tcp://10.96.0.1:443")];
+    let vars = [&of_kubernetes[..], &of_ours, &inherited, &[("TELEMETRY_REDIS__URL", url.as_str())]].concat();
+    let collector = Collector::start(&vars).await;
+    eventually_queued(&redis, 1).await;
+
+    let log = collector.log();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("they are ignored")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    for (name, _) in of_kubernetes {
+        assert!(warnings[0].contains(name), "{name}: {log}");
+    }
+    for (name, _) in of_ours {
+        assert!(!warnings[0].contains(name), "{name}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn help_version_and_print_config_work_without_redis() {
     let help = collector::run(&["--help"], &[]).await;
     assert_eq!(help.code, Some(0));

@@ -135,6 +135,35 @@ async fn exits_with_78_or_69_when_it_cannot_start() {
 }
 
 #[tokio::test]
+async fn variables_of_others_do_not_stop_the_start() {
+    let redis = RedisServer::start().await;
+    let of_kubernetes = [
+        ("TELEMETRY_EXPORTER_SERVICE_HOST", "10.96.0.12"),
+        ("TELEMETRY_EXPORTER_PORT_9464_TCP_ADDR", "10.96.0.12"),
+        ("TELEMETRY_COLLECTOR_SERVICE_HOST", "10.96.0.10"),
+        ("TELEMETRY_COLLECTOR_PORT", "tcp://10.96.0.10:50051"),
+        ("TELEMETRY_COLLECTOR_PORT_50051_TCP_ADDR", "10.96.0.10"),
+    ];
+    let of_ours = [
+        ("TELEMETRY_COLLECTION__INTERVAL", "1s"),
+        ("TELEMETRY_REDIS__ENCODING", "json"),
+        ("TELEMETRY_SPOOL__DIR", "/var/lib/telemetry/spool"),
+        ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:50051"),
+        ("TELEMETRY_PYTHON", "/usr/bin/python3"),
+        ("TELEMETRY_BAZEL_ROUTE", "closed"),
+    ];
+    let inherited = [("PATH", "/usr/bin:/bin"), ("HOME", "/root"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
+    let exporter = Exporter::start(&redis, &[&of_kubernetes[..], &of_ours, &inherited].concat()).await;
+    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+
+    let log = exporter.log();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("they are ignored")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(of_kubernetes.iter().all(|(name, _)| warnings[0].contains(name)), "{log}");
+    assert!(!of_ours.iter().any(|(name, _)| warnings[0].contains(name)), "{log}");
+}
+
+#[tokio::test]
 async fn help_lists_the_settings() {
     let help = run(&["--help"], &[]).await.stdout;
     assert!(help.contains("TELEMETRY_EXPORTER__HOST_EXPIRY=5m") && help.contains("Exit codes"), "{help}");
