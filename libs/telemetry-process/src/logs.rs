@@ -13,7 +13,7 @@ pub const FORMAT: &Variable = &Variable {
     name: "TELEMETRY_LOG__FORMAT",
     default: "auto",
     allowed: "auto, json or pretty",
-    meaning: "Form of a log line on standard error; auto is pretty on a terminal and json elsewhere.",
+    meaning: "Format of log lines on standard error. auto is pretty on a terminal and json elsewhere.",
     secret: false,
 };
 
@@ -21,8 +21,8 @@ pub const FORMAT: &Variable = &Variable {
 pub const FILTER: &Variable = &Variable {
     name: "TELEMETRY_LOG__FILTER",
     default: "info",
-    allowed: "levels and targets with commas between, such as info or warn,hyper=debug",
-    meaning: "Which events are logged.",
+    allowed: "levels and targets separated by commas, such as info or warn,hyper=debug",
+    meaning: "Which events are logged, in the syntax of tracing_subscriber's EnvFilter.",
     secret: false,
 };
 

@@ -1,7 +1,7 @@
 //! The environment, checked and typed.
 //!
-//! Every mistake is found in one pass and told in one line: the variable, its value unless it is secret, what is
-//! allowed. Components never read the environment; they are given what they need from here.
+//! All mistakes are reported at once, one line each: the variable, its value unless it is secret, what is allowed.
+//! Components never read the environment; they get what they need from here.
 
 mod otel;
 mod parse;
@@ -33,15 +33,15 @@ pub struct Config {
     pub collection: CollectionConfig,
     /// Where messages go.
     pub redis: RedisConfig,
-    /// When what was not taken is offered again.
+    /// When delivery is tried again.
     pub retry: RetrySettings,
-    /// What keeps messages while they cannot go there.
+    /// How messages are kept in memory.
     pub outbox: OutboxConfig,
-    /// What keeps them on disk as well.
+    /// How messages are kept on disk.
     pub spool: SpoolConfig,
     /// Where the control API listens.
     pub control: ControlConfig,
-    /// How the process says what it does.
+    /// What is logged, and how.
     pub log: LogSettings,
     /// What OpenTelemetry exports.
     pub otel: OtelConfig,
@@ -70,41 +70,41 @@ pub struct RedisConfig {
     pub key: String,
     /// How messages are written.
     pub encoding: Encoding,
-    /// Messages the queue may hold before the oldest go; 0 = no cap.
+    /// Messages that the queue may hold; 0 = no cap.
     pub max_length: u64,
     /// What the key holds.
     pub mode: QueueMode,
-    /// What becomes of a push that was not answered.
+    /// What happens after a push that was not answered.
     pub delivery: DeliveryMode,
-    /// Messages in the queue from which on consumers count as too slow; 0 = never.
+    /// Length of the queue at which consumers count as too slow; 0 = never.
     pub high_water: u64,
     /// Replicas that must have a message before it counts as delivered.
     pub wait_replicas: u32,
-    /// Keys that hosts are spread over.
+    /// Number of keys that hosts are spread over.
     pub shards: u32,
-    /// Time to find Redis, connect and log in.
+    /// Timeout for finding Redis, connecting and logging in.
     pub connect_timeout: Duration,
-    /// Time that Redis has to answer.
+    /// Timeout for an answer of Redis.
     pub response_timeout: Duration,
 }
 
-/// What keeps messages while they cannot go out.
+/// How messages are kept in memory.
 #[derive(Debug, Clone)]
 pub struct OutboxConfig {
     /// Bytes of memory that waiting messages may take.
     pub max_bytes: usize,
-    /// What is given up when there is no room, in memory or on disk.
+    /// What is dropped when there is no room, in memory or on disk.
     pub on_full: OnFull,
 }
 
-/// What keeps messages on disk until they are delivered.
+/// How messages are kept on disk until they are delivered.
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
-    /// Where; `None` = nowhere.
+    /// The directory; `None` = no spool.
     pub directory: Option<PathBuf>,
     /// Bytes that all files may take.
     pub max_bytes: u64,
-    /// When what was written is made to outlast a loss of power.
+    /// When files are synced to the disk.
     pub sync: SyncPolicy,
     /// How long messages are kept after they were acknowledged.
     pub retain: Duration,
@@ -202,7 +202,7 @@ impl Config {
         self.in_force.ignored()
     }
 
-    /// Every setting in force and where it comes from, secrets masked; a shell can source it.
+    /// Every setting in force and where it comes from, passwords masked; a shell can source it.
     #[must_use]
     pub fn print(&self) -> String {
         let exported = |on| if on { "exported" } else { "off" };

@@ -408,7 +408,7 @@ async fn invalid_settings_are_one_line_each_and_exit_code_78() {
 }
 
 #[tokio::test]
-async fn a_spool_directory_that_is_a_file_is_one_line_and_exit_code_78() {
+async fn rejects_a_spool_directory_that_is_a_file() {
     for directory in ["/etc/passwd", "/etc/passwd/spool"] {
         let ended = collector::run(&[], &[("TELEMETRY_SPOOL__DIR", directory)]).await;
         let line = "telemetry-collector: TELEMETRY_SPOOL__DIR: /etc/passwd is not a directory\n";
@@ -417,7 +417,7 @@ async fn a_spool_directory_that_is_a_file_is_one_line_and_exit_code_78() {
 }
 
 #[tokio::test]
-async fn variables_of_others_do_not_stop_the_start() {
+async fn ignores_variables_of_other_programs_with_one_warning() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let of_kubernetes = [

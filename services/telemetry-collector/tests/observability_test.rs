@@ -149,7 +149,7 @@ async fn an_unreachable_otlp_endpoint_delays_nothing() {
 }
 
 #[tokio::test]
-async fn an_export_that_is_not_offered_is_one_warning_and_sampling_goes_on() {
+async fn warns_once_of_an_export_that_is_not_offered_and_keeps_sampling() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     for (name, value, remedy) in [

@@ -1,5 +1,5 @@
-//! The environment, checked and typed. What the collector shares with the exporter has the same name for both, so that one
-//! environment serves both.
+//! The environment, checked and typed. Settings that the collector has too have the same names, so that one environment
+//! serves both.
 
 mod parse;
 mod variables;
@@ -22,7 +22,7 @@ pub struct Config {
     pub redis: RedisConfig,
     /// What is served, and where.
     pub exporter: ServingConfig,
-    /// How the process says what it does.
+    /// What is logged, and how.
     pub log: LogSettings,
     in_force: InForce,
 }
@@ -94,7 +94,7 @@ impl Config {
         self.in_force.ignored()
     }
 
-    /// Every setting in force and where it comes from, secrets masked; a shell can source it.
+    /// Every setting in force and where it comes from, passwords masked; a shell can source it.
     #[must_use]
     pub fn print(&self) -> String {
         self.in_force.print()

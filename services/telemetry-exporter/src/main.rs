@@ -15,7 +15,7 @@ use tracing::warn;
 #[command(version, after_long_help = config::environment_help())]
 #[command(verbatim_doc_comment, after_help = "Settings come from the environment: see --help.")]
 struct Cli {
-    /// Shows every setting in force and where it comes from, secrets masked, and ends.
+    /// Prints every setting in force and where it comes from, passwords masked, and exits.
     #[arg(long)]
     print_config: bool,
 }

@@ -135,7 +135,7 @@ async fn exits_with_78_or_69_when_it_cannot_start() {
 }
 
 #[tokio::test]
-async fn variables_of_others_do_not_stop_the_start() {
+async fn ignores_variables_of_other_programs_with_one_warning() {
     let redis = RedisServer::start().await;
     let of_kubernetes = [
         ("TELEMETRY_EXPORTER_SERVICE_HOST", "10.96.0.12"),

@@ -14,7 +14,7 @@ pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
 pub(super) const COLLECTION_LABELS: &Variable = &Variable {
     name: "TELEMETRY_COLLECTION__LABELS",
     default: "",
-    allowed: "name=value pairs with commas between, such as rack=a1,role=db",
+    allowed: "name=value pairs separated by commas, such as rack=a1,role=db",
     meaning: "Labels that every sample of this host carries.",
     secret: false,
 };
@@ -24,9 +24,9 @@ pub(super) const REDIS_URL: &Variable = &Variable {
     default: "redis://127.0.0.1:6379/0",
     allowed: "a URL such as redis://user:password@host:6379/0, rediss://host, unix:///run/redis.sock, \
               redis+sentinel://user:password@host:26379,host:26379/master-name/0 or redis+cluster://host:6379,host:6379",
-    meaning: "Redis server, Sentinels or Cluster, login and database; rediss, rediss+sentinel and rediss+cluster are \
-              encrypted. Sentinels that want a login of their own have it as \
-              ?sentinel_username=…&sentinel_password=…. It need not be up when the collector starts.",
+    meaning: "Redis server, Sentinels or Cluster, with login and database. rediss, rediss+sentinel and rediss+cluster use TLS. \
+              ?sentinel_username=…&sentinel_password=… is a login for the Sentinels. Redis need not be up when the \
+              collector starts.",
     secret: true,
 };
 
@@ -34,7 +34,7 @@ pub(super) const REDIS_TLS_CA: &Variable = &Variable {
     name: "TELEMETRY_REDIS__TLS_CA",
     default: "",
     allowed: "the path of a PEM file",
-    meaning: "Certificates of those who vouch for the Redis server. Unset = the system's. Files are read anew for each connection.",
+    meaning: "CA certificates (PEM) that the Redis server's certificate is checked against. Unset = those of the system. The file is read again for each connection.",
     secret: false,
 };
 
@@ -42,7 +42,7 @@ pub(super) const REDIS_TLS_CERT: &Variable = &Variable {
     name: "TELEMETRY_REDIS__TLS_CERT",
     default: "",
     allowed: "the path of a PEM file",
-    meaning: "Certificate of the collector, for a Redis server that asks for one.",
+    meaning: "Client certificate (PEM), for a Redis server that asks for one.",
     secret: false,
 };
 
@@ -50,7 +50,7 @@ pub(super) const REDIS_TLS_KEY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__TLS_KEY",
     default: "",
     allowed: "the path of a PEM file",
-    meaning: "Key of TELEMETRY_REDIS__TLS_CERT.",
+    meaning: "Private key (PEM) of TELEMETRY_REDIS__TLS_CERT.",
     secret: false,
 };
 
@@ -58,7 +58,7 @@ pub(super) const REDIS_KEY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__KEY",
     default: "telemetry:queue",
     allowed: "any string",
-    meaning: "The list or stream that messages go to. A list is pushed at the left; consumers pop at the right.",
+    meaning: "Key of the list or stream that messages go to. The collector pushes onto a list at the left; consumers pop at the right.",
     secret: false,
 };
 
@@ -66,8 +66,8 @@ pub(super) const REDIS_ENCODING: &Variable = &Variable {
     name: "TELEMETRY_REDIS__ENCODING",
     default: "json",
     allowed: "json or protobuf",
-    meaning: "How messages are written: canonical ProtoJSON, or the protobuf encoding with about a third of the bytes. A \
-              consumer tells them apart by the first byte: JSON begins with a brace, protobuf never does.",
+    meaning: "Encoding of messages: canonical ProtoJSON, or protobuf, which takes about a third of the bytes. A consumer tells \
+              them apart by the first byte: JSON begins with a brace, protobuf never does.",
     secret: false,
 };
 
@@ -75,7 +75,7 @@ pub(super) const REDIS_MAX_LENGTH: &Variable = &Variable {
     name: "TELEMETRY_REDIS__MAX_LENGTH",
     default: "100000",
     allowed: "a whole number from 0; 0 = no cap",
-    meaning: "Messages the queue may hold. Beyond it the oldest are trimmed, and counted; a stream may hold some more.",
+    meaning: "Messages that the queue may hold. Older ones are trimmed, and counted; a stream may hold a few more.",
     secret: false,
 };
 
@@ -91,7 +91,8 @@ pub(super) const REDIS_DELIVERY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__DELIVERY",
     default: "at_least_once",
     allowed: "at_least_once or exactly_once",
-    meaning: "What happens to a push that Redis did not answer: it is repeated, and a message can be in the queue twice; or a script on the server remembers each collector's last number and takes none twice.",
+    meaning: "What happens after a push that Redis did not answer. at_least_once: it is repeated, and a message can be in the queue \
+              twice. exactly_once: a script on the server remembers the last number of each collector and takes no message twice.",
     secret: false,
 };
 
@@ -99,7 +100,7 @@ pub(super) const REDIS_HIGH_WATER: &Variable = &Variable {
     name: "TELEMETRY_REDIS__HIGH_WATER",
     default: "0",
     allowed: "a whole number from 0; 0 = off",
-    meaning: "Messages in the queue from which on the sink counts as degraded: consumers are too slow.",
+    meaning: "Length of the queue at which the sink is reported as degraded, because consumers are too slow.",
     secret: false,
 };
 
@@ -107,7 +108,7 @@ pub(super) const REDIS_WAIT_REPLICAS: &Variable = &Variable {
     name: "TELEMETRY_REDIS__WAIT_REPLICAS",
     default: "0",
     allowed: "a whole number from 0 to 100",
-    meaning: "Replicas that must have a message before it counts as delivered (WAIT, for half of the response time-out). Needs exactly_once.",
+    meaning: "Replicas that must have a message before it counts as delivered (WAIT, for half of the response timeout). Needs exactly_once.",
     secret: false,
 };
 
@@ -115,7 +116,7 @@ pub(super) const REDIS_SHARDS: &Variable = &Variable {
     name: "TELEMETRY_REDIS__SHARDS",
     default: "1",
     allowed: "a whole number from 1 to 16384",
-    meaning: "Keys that hosts are spread over, KEY:{0}, KEY:{1}, …; a host stays with its own.",
+    meaning: "Number of keys that hosts are spread over: KEY:{0}, KEY:{1}, …. A host always uses the same one.",
     secret: false,
 };
 
@@ -123,7 +124,7 @@ pub(super) const REDIS_CONNECT_TIMEOUT: &Variable = &Variable {
     name: "TELEMETRY_REDIS__CONNECT_TIMEOUT",
     default: "2s",
     allowed: "a duration from 10ms to 1m, such as 500ms or 2s",
-    meaning: "Time to find Redis, connect and log in.",
+    meaning: "Timeout for finding Redis, connecting and logging in.",
     secret: false,
 };
 
@@ -131,7 +132,7 @@ pub(super) const REDIS_RESPONSE_TIMEOUT: &Variable = &Variable {
     name: "TELEMETRY_REDIS__RESPONSE_TIMEOUT",
     default: "2s",
     allowed: "a duration from 10ms to 1m, such as 500ms or 2s",
-    meaning: "Time that Redis has to answer. What was sent when it ends is sent again.",
+    meaning: "Timeout for an answer of Redis. What was sent is then sent again.",
     secret: false,
 };
 
@@ -139,7 +140,7 @@ pub(super) const RETRY_INITIAL: &Variable = &Variable {
     name: "TELEMETRY_RETRY__INITIAL",
     default: "100ms",
     allowed: "a duration from 10ms to 1h, such as 500ms or 5s",
-    meaning: "Shortest wait before messages are offered again; the longest is twice that after the first failure and doubles with each.",
+    meaning: "Shortest backoff before a retry. The longest is twice that after the first failure, and doubles with each further one.",
     secret: false,
 };
 
@@ -147,7 +148,7 @@ pub(super) const RETRY_MAX: &Variable = &Variable {
     name: "TELEMETRY_RETRY__MAX",
     default: "5s",
     allowed: "a duration from 10ms to 1h, such as 500ms or 5s",
-    meaning: "Longest wait before messages are offered again.",
+    meaning: "Longest backoff before a retry.",
     secret: false,
 };
 
@@ -155,7 +156,7 @@ pub(super) const RETRY_REJECTED: &Variable = &Variable {
     name: "TELEMETRY_RETRY__REJECTED",
     default: "30s",
     allowed: "a duration from 10ms to 1h, such as 500ms or 5s",
-    meaning: "The same for what somebody has to mend: a login, a permission, a certificate, a key of another type.",
+    meaning: "Longest backoff after a failure that somebody has to fix: a login, a permission, a certificate, a key of another type.",
     secret: false,
 };
 
@@ -163,8 +164,8 @@ pub(super) const OUTBOX_MAX_BYTES: &Variable = &Variable {
     name: "TELEMETRY_OUTBOX__MAX_BYTES",
     default: "64MiB",
     allowed: "a size from 1MiB to 1TiB, such as 16MiB",
-    meaning: "Memory for messages that Redis does not take yet. When it is full the oldest are given up, and a gap \
-              record says which.",
+    meaning: "Memory for messages that Redis has not acknowledged. When it is full, messages are dropped as \
+              TELEMETRY_OUTBOX__ON_FULL says, and a gap record names them.",
     secret: false,
 };
 
@@ -172,8 +173,8 @@ pub(super) const OUTBOX_ON_FULL: &Variable = &Variable {
     name: "TELEMETRY_OUTBOX__ON_FULL",
     default: "drop_oldest",
     allowed: "drop_oldest or decimate",
-    meaning: "What is given up when memory, or the spool, is full: the oldest messages, or every second of the older \
-              samples, so that what is left spans the whole outage. A gap record names the rest.",
+    meaning: "What is dropped when memory or the spool is full: the oldest messages, or every second one of the older samples, so \
+              that the rest spans the whole outage. A gap record names what was dropped.",
     secret: false,
 };
 
@@ -181,7 +182,7 @@ pub(super) const SPOOL_DIR: &Variable = &Variable {
     name: "TELEMETRY_SPOOL__DIR",
     default: "",
     allowed: "an absolute path, such as /var/lib/telemetry/spool",
-    meaning: "Folder in which messages are kept until Redis has them, over restarts and crashes. Unset = in memory alone.",
+    meaning: "Directory in which messages are kept until Redis has them, across restarts and crashes. Unset = in memory only.",
     secret: false,
 };
 
@@ -189,7 +190,7 @@ pub(super) const SPOOL_MAX_BYTES: &Variable = &Variable {
     name: "TELEMETRY_SPOOL__MAX_BYTES",
     default: "1GiB",
     allowed: "a size from 4MiB to 1TiB, such as 256MiB",
-    meaning: "Disk that the spool may take. Beyond it messages are given up, as TELEMETRY_OUTBOX__ON_FULL says.",
+    meaning: "Disk space that the spool may take. When it is full, messages are dropped as TELEMETRY_OUTBOX__ON_FULL says.",
     secret: false,
 };
 
@@ -197,9 +198,9 @@ pub(super) const SPOOL_SYNC: &Variable = &Variable {
     name: "TELEMETRY_SPOOL__SYNC",
     default: "1s",
     allowed: "always, never or a duration from 10ms to 1m, such as 1s",
-    meaning: "The most a loss of power may cost: always = nothing that was offered to Redis, a duration = what was \
-              written in that time, never = what the operating system had not written by itself. The end of the \
-              process alone costs nothing of what is in the spool.",
+    meaning: "When the spool is synced to the disk, and so what a power failure can cost. always: before each push, so nothing \
+              that was sent to Redis. A duration: at most the messages of that time. never: what the operating system had \
+              not written yet. A crash of the process alone costs nothing that is in the spool.",
     secret: false,
 };
 
@@ -207,8 +208,8 @@ pub(super) const SPOOL_RETAIN: &Variable = &Variable {
     name: "TELEMETRY_SPOOL__RETAIN",
     default: "1m",
     allowed: "a duration up to 1h, such as 1m",
-    meaning: "How long messages stay in the spool after Redis acknowledged them, when delivery is exactly_once: a server that \
-              lost them again, by a failover or a restart, is sent them anew.",
+    meaning: "How long messages stay in the spool after Redis acknowledged them, when delivery is exactly_once. A server that loses \
+              them again, by a failover or a restart, gets them again.",
     secret: false,
 };
 
@@ -281,11 +282,11 @@ const OPEN_TELEMETRY: Standard = Standard {
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "Where spans and metrics go, such as http://127.0.0.1:4317; https is not built in. Unset = nowhere.",
         ),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans alone."),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics alone."),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only one that is built in."),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans only."),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics only."),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only protocol that is built in."),
         ("OTEL_SERVICE_NAME", "Name of the service; default telemetry-collector."),
-        ("OTEL_RESOURCE_ATTRIBUTES", "More attributes of the resource: name=value pairs with commas between."),
+        ("OTEL_RESOURCE_ATTRIBUTES", "More attributes of the resource: name=value pairs separated by commas."),
         ("OTEL_METRIC_EXPORT_INTERVAL", "Milliseconds between two exports of metrics; default 60000."),
         ("OTEL_SDK_DISABLED", "true = export nothing."),
     ],

@@ -7,7 +7,7 @@ pub(super) const REDIS_URL: &Variable = &Variable {
     name: "TELEMETRY_REDIS__URL",
     default: "redis://127.0.0.1:6379/0",
     allowed: "a URL such as redis://user:password@host:6379/0 or unix:///run/redis.sock",
-    meaning: "Redis server, login and database, as the collector has them. It need not be up.",
+    meaning: "Redis server, with login and database, as for the collector. It need not be up when the exporter starts.",
     secret: true,
 };
 
@@ -15,7 +15,7 @@ pub(super) const REDIS_KEY: &Variable = &Variable {
     name: "TELEMETRY_REDIS__KEY",
     default: "telemetry:queue",
     allowed: "any string",
-    meaning: "The list that messages are taken from, as the collector has it.",
+    meaning: "Key of the list or stream that messages are taken from, as for the collector.",
     secret: false,
 };
 
@@ -23,7 +23,7 @@ pub(super) const REDIS_MODE: &Variable = &Variable {
     name: "TELEMETRY_REDIS__MODE",
     default: "list",
     allowed: "list or stream",
-    meaning: "What the key holds, as the collector has it. A stream is read as the consumer group telemetry-exporter.",
+    meaning: "What the key holds, as for the collector. A stream is read as the consumer group telemetry-exporter.",
     secret: false,
 };
 
@@ -31,7 +31,7 @@ pub(super) const REDIS_SHARDS: &Variable = &Variable {
     name: "TELEMETRY_REDIS__SHARDS",
     default: "1",
     allowed: "a whole number from 1 to 16384",
-    meaning: "Keys that hosts are spread over, KEY:{0}, KEY:{1}, …, as the collector has it; two connections each.",
+    meaning: "Number of keys that hosts are spread over, KEY:{0}, KEY:{1}, …, as for the collector. Each takes two connections.",
     secret: false,
 };
 
@@ -47,7 +47,7 @@ pub(super) const HOST_EXPIRY: &Variable = &Variable {
     name: "TELEMETRY_EXPORTER__HOST_EXPIRY",
     default: "5m",
     allowed: "a duration from 1s to 7days, such as 90s or 5m",
-    meaning: "Age of its latest sample at which a host is no longer served, or three of its intervals if that is longer.",
+    meaning: "A host is no longer served when its latest sample is older than this, or than three of its intervals if that is longer.",
     secret: false,
 };
 
