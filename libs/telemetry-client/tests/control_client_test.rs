@@ -31,7 +31,7 @@ impl ControlService for Collector {
     async fn get_snapshot(&self, _: Request<GetSnapshotRequest>) -> Result<Response<GetSnapshotResponse>, Status> {
         let message = self.message.clone().ok_or_else(|| Status::unavailable("no sample yet"))?;
         let age = Some(Duration::from_millis(250).into());
-        Ok(Response::new(GetSnapshotResponse { message: Some(message), age }))
+        Ok(Response::new(GetSnapshotResponse { message: Some(message), age, snapshots: Vec::new() }))
     }
 
     async fn set_interval(

@@ -14,9 +14,9 @@ mod generated {
 pub use check::{InvalidMessage, Problem};
 pub use generated::{
     ComponentHealth, CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapReason, GapRecord, GetSnapshotRequest,
-    GetSnapshotResponse, HealthRequest, HealthResponse, HealthStatus, LoadAverages, SequenceRange, SetIntervalRequest,
-    SetIntervalResponse, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason,
-    control_service_client, control_service_server, telemetry_data, telemetry_message,
+    GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, HealthStatus, LoadAverages, SequenceRange,
+    SetIntervalRequest, SetIntervalResponse, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField,
+    UnavailableReason, control_service_client, control_service_server, telemetry_data, telemetry_message,
 };
 pub use json::{DecodeError, EncodeError};
 pub use message::Stamp;

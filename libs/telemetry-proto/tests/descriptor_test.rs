@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use prost::Message;
-use telemetry_proto::v1::FILE_DESCRIPTOR_SET;
+use telemetry_proto::v1::telemetry_data::Metrics;
+use telemetry_proto::v1::{CpuMetrics, FILE_DESCRIPTOR_SET};
 
 #[test]
 fn contains_the_package_and_its_imports() {
@@ -27,6 +28,22 @@ fn contains_the_package_and_its_imports() {
     );
     let messages: Vec<_> = ours.iter().flat_map(|file| &file.message_type).map(|message| message.name()).collect();
     assert!(messages.contains(&"TelemetryMessage") && messages.contains(&"UnavailableField"), "{messages:?}");
+}
+
+#[test]
+fn metrics_groups_are_named_after_their_fields_in_the_oneof() {
+    let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let mut messages = set.file.iter().flat_map(|file| &file.message_type);
+    let data = messages.find(|message| message.name() == "TelemetryData").unwrap();
+    let metrics = data.oneof_decl.iter().position(|oneof| oneof.name() == "metrics").unwrap();
+    let fields = data
+        .field
+        .iter()
+        .filter(|field| field.oneof_index.and_then(|index| usize::try_from(index).ok()) == Some(metrics));
+    let fields: Vec<_> = fields.map(|field| field.name()).collect();
+
+    let groups = [Metrics::Cpu(CpuMetrics::default())].map(|metrics| metrics.group());
+    assert_eq!(fields, groups);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream};
 use telemetry_proto::v1::control_service_server::{ControlService, ControlServiceServer};
 use telemetry_proto::v1::{
-    FILE_DESCRIPTOR_SET, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse, HealthStatus,
-    SetIntervalRequest, SetIntervalResponse,
+    CpuMetrics, FILE_DESCRIPTOR_SET, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest,
+    HealthResponse, HealthStatus, SetIntervalRequest, SetIntervalResponse,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
 use crate::health::{ComponentState, HealthReader, HealthReporter};
 use crate::interval::Interval;
-use crate::sampler::{SamplerHandle, SnapshotReader};
+use crate::sampler::{SamplerHandle, Snapshot, SnapshotReader};
 
 /// Name under which `grpc.health.v1` knows the process.
 const WHOLE: &str = "";
@@ -55,12 +55,11 @@ impl ControlService for Control {
         &self,
         _request: Request<GetSnapshotRequest>,
     ) -> Result<Response<GetSnapshotResponse>, Status> {
-        let snapshot = self
-            .snapshots
-            .latest()
+        let snapshots: Vec<_> = self.snapshots.latest().iter().map(GroupSnapshot::from).collect();
+        let single = for_older_clients(&snapshots)
             .ok_or_else(|| TelemetryError::collection("a snapshot", "no sample has been taken yet"))?;
-        let message = Some((*snapshot.message).clone());
-        Ok(Response::new(GetSnapshotResponse { message, age: Some(snapshot.age().into()) }))
+        let (message, age) = (single.message.clone(), single.age);
+        Ok(Response::new(GetSnapshotResponse { message, age, snapshots }))
     }
 
     async fn set_interval(
@@ -81,6 +80,22 @@ impl ControlService for Control {
 
     async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {
         Ok(Response::new(HealthResponse::from(&self.health)))
+    }
+}
+
+/// The snapshot for clients of schema 1.0.0, which read only one: the one of the group "cpu", or else the newest.
+fn for_older_clients(snapshots: &[GroupSnapshot]) -> Option<&GroupSnapshot> {
+    let age = |snapshot: &&GroupSnapshot| snapshot.age.map(|age| (age.seconds, age.nanos));
+    snapshots.iter().find(|snapshot| snapshot.group == CpuMetrics::GROUP).or_else(|| snapshots.iter().min_by_key(age))
+}
+
+impl From<&Snapshot> for GroupSnapshot {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            group: snapshot.group.to_owned(),
+            message: Some((*snapshot.message).clone()),
+            age: Some(snapshot.age().into()),
+        }
     }
 }
 
@@ -182,5 +197,34 @@ fn serving_status(state: &ComponentState) -> ServingStatus {
         HealthStatus::Starting | HealthStatus::Degraded | HealthStatus::NotServing | HealthStatus::Unspecified => {
             ServingStatus::NotServing
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn snapshot(group: &str, age_ms: u64) -> GroupSnapshot {
+        GroupSnapshot { group: group.to_owned(), message: None, age: Some(Duration::from_millis(age_ms).into()) }
+    }
+
+    fn group_for_older_clients(snapshots: &[GroupSnapshot]) -> &str {
+        &for_older_clients(snapshots).unwrap().group
+    }
+
+    #[test]
+    fn older_clients_get_the_cpu_group_whatever_its_age() {
+        assert_eq!(
+            group_for_older_clients(&[snapshot("battery", 1), snapshot("cpu", 9000), snapshot("disk", 2)]),
+            "cpu"
+        );
+    }
+
+    #[test]
+    fn older_clients_get_the_newest_group_when_there_is_no_cpu_group() {
+        let snapshots = [snapshot("battery", 1300), snapshot("disk", 200), snapshot("memory", 1100)];
+        assert_eq!(group_for_older_clients(&snapshots), "disk");
+        assert!(for_older_clients(&[]).is_none());
     }
 }

@@ -107,9 +107,9 @@ pub(crate) fn collection_recovered(group: &'static str) {
     info!(group, "samples are taken again");
 }
 
-pub(crate) fn ticks_skipped(count: u64) {
+pub(crate) fn ticks_skipped(group: &'static str, count: u64) {
     INSTRUMENTS.ticks_skipped.add(count, &[]);
-    warn!(count, "samples came too late and were skipped");
+    warn!(group, count, "samples came too late and were skipped");
 }
 
 pub(crate) fn interval_changed(previous: Interval, interval: Interval) {

@@ -41,8 +41,11 @@ pub(crate) fn outbox(clock: WallClock) -> Outbox {
     Outbox::new(settings, Stamper::new(move || clock.now()), Arc::new(NoObserver))
 }
 
-/// A collector that does as it is told: each call runs `next`.
-pub(crate) struct Scripted<F>(pub(crate) F);
+/// The collector of a group of this name; each call of `collect` returns what `next` returns.
+pub(crate) struct Scripted<F> {
+    pub(crate) name: &'static str,
+    pub(crate) next: F,
+}
 
 #[async_trait]
 impl<F> TelemetryCollector for Scripted<F>
@@ -50,10 +53,10 @@ where
     F: FnMut() -> Result<CpuMetrics, &'static str> + Send,
 {
     fn name(&self) -> &'static str {
-        "cpu"
+        self.name
     }
 
     async fn collect(&mut self) -> TelemetryResult<TelemetryMetrics> {
-        (self.0)().map(TelemetryMetrics::Cpu).map_err(|cause| TelemetryError::collection("cpu", cause))
+        (self.next)().map(TelemetryMetrics::Cpu).map_err(|cause| TelemetryError::collection(self.name, cause))
     }
 }

@@ -116,6 +116,8 @@ async fn get_snapshot_returns_a_message_that_is_in_the_queue() {
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
     eventually_queued(&redis, 1).await;
     let snapshot = collector.control().await.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner();
+    let [cpu] = snapshot.snapshots.as_slice() else { panic!("{snapshot:?}") };
+    assert_eq!((cpu.group.as_str(), &cpu.message, cpu.age), ("cpu", &snapshot.message, snapshot.age));
     let message = snapshot.message.unwrap();
     assert!(Duration::try_from(snapshot.age.unwrap()).unwrap() < Duration::from_secs(60));
     eventually("the snapshot is queued", async || queue(&redis).await.contains(&message)).await;

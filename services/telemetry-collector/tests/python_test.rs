@@ -130,6 +130,8 @@ async fn python_calls_the_control_api() {
     let snapshot = call(&["snapshot"]).await;
     let message = TelemetryMessage::from_json(snapshot["message"].to_string().as_bytes()).unwrap();
     assert_eq!(queue(&redis).await, [message]);
+    assert_eq!(snapshot["snapshots"][0]["group"], "cpu");
+    assert_eq!(snapshot["snapshots"][0]["message"], snapshot["message"]);
 
     let change = call(&["interval", "1800.5"]).await;
     assert_eq!((&change["previous_interval"], &change["interval"]), (&"3600s".into(), &"1800.500s".into()));

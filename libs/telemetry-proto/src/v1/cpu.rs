@@ -3,6 +3,9 @@
 use super::{CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, InvalidMessage, LoadAverages};
 
 impl CpuMetrics {
+    /// Name of this metrics group.
+    pub const GROUP: &'static str = "cpu";
+
     /// Metrics of these logical CPUs, which must ascend by `core_id`. Sets `logical_count`; the caller sets other
     /// totals.
     #[must_use]

@@ -48,6 +48,16 @@ impl TelemetryData {
     }
 }
 
+impl Metrics {
+    /// Name of the metrics group, as the schema has it: the name of its field in the oneof ("cpu").
+    #[must_use]
+    pub fn group(&self) -> &'static str {
+        match self {
+            Self::Cpu(_) => CpuMetrics::GROUP,
+        }
+    }
+}
+
 impl GapRecord {
     /// A record that the sequence numbers in `missing` will never be delivered, and why. The ranges must ascend and not
     /// overlap.

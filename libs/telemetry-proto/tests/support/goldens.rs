@@ -5,9 +5,9 @@ use std::time::Duration;
 use prost::Message;
 use serde::Serialize;
 use telemetry_proto::v1::{
-    ComponentHealth, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse,
-    HealthStatus, LoadAverages, SetIntervalRequest, SetIntervalResponse, TelemetryMessage, UnavailableField,
-    UnavailableReason,
+    ComponentHealth, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest,
+    HealthResponse, HealthStatus, LoadAverages, SetIntervalRequest, SetIntervalResponse, TelemetryMessage,
+    UnavailableField, UnavailableReason,
 };
 
 use super::{bare_sample, cpu_mut, full_sample, noon, stamp};
@@ -34,11 +34,10 @@ pub(crate) fn goldens() -> Vec<Golden> {
         let record = GapRecord::new([1..=1, 3..=9], reason);
         goldens.push(telemetry(&case, &TelemetryMessage::new(stamp(10), record)));
     }
-    let age = Some(Duration::from_millis(1250).into());
     let (second, tenth) = (Some(Duration::from_secs(1).into()), Some(Duration::from_millis(100).into()));
     goldens.extend([
         control("GetSnapshotRequest", &GetSnapshotRequest {}),
-        control("GetSnapshotResponse", &GetSnapshotResponse { message: Some(full_sample()), age }),
+        control("GetSnapshotResponse", &snapshot()),
         control("SetIntervalRequest", &SetIntervalRequest { interval: tenth }),
         control("SetIntervalResponse", &SetIntervalResponse { previous_interval: second, interval: tenth }),
         control("HealthRequest", &HealthRequest {}),
@@ -65,6 +64,12 @@ fn sample_with_every_reason() -> TelemetryMessage {
 fn gap_of_another_instance() -> TelemetryMessage {
     let instance_id = uuid::uuid!("0b6f6a0e-7b0e-4a5e-9a55-3f1d9c3f7b21");
     TelemetryMessage::new(stamp(11), GapRecord::new([1..=u64::MAX - 1], GapReason::SpoolFull).of_instance(instance_id))
+}
+
+fn snapshot() -> GetSnapshotResponse {
+    let (message, age) = (Some(full_sample()), Some(Duration::from_millis(1250).into()));
+    let cpu = GroupSnapshot { group: "cpu".to_owned(), message: message.clone(), age };
+    GetSnapshotResponse { message, age, snapshots: vec![cpu] }
 }
 
 fn health() -> HealthResponse {

@@ -104,7 +104,7 @@ impl HostCpuCollector {
 #[async_trait]
 impl TelemetryCollector for HostCpuCollector {
     fn name(&self) -> &'static str {
-        "cpu"
+        CpuMetrics::GROUP
     }
 
     async fn collect(&mut self) -> TelemetryResult<TelemetryMetrics> {

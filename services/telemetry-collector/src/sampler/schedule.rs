@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Due times on an absolute grid: each is the one before plus the period, however late the samples come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Schedule {
     next: Instant,
     period: Duration,

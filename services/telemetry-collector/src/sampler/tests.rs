@@ -22,12 +22,24 @@ struct Running {
     wall: Time,
 }
 
-/// A sampler that has taken its first sample.
-async fn start(interval: &str, collect: impl FnMut() -> Result<CpuMetrics, &'static str> + Send + 'static) -> Running {
+/// A group that is sampled by calling `next`.
+fn group(
+    name: &'static str,
+    next: impl FnMut() -> Result<CpuMetrics, &'static str> + Send + 'static,
+) -> Box<dyn TelemetryCollector> {
+    Box::new(Scripted { name, next })
+}
+
+/// A sampler of the group "cpu" that has taken its first sample.
+async fn start(interval: &str, next: impl FnMut() -> Result<CpuMetrics, &'static str> + Send + 'static) -> Running {
+    start_groups(interval, vec![group("cpu", next)]).await
+}
+
+/// A sampler of these groups that has taken its first samples.
+async fn start_groups(interval: &str, collectors: Vec<Box<dyn TelemetryCollector>>) -> Running {
     let (clock, wall) = WallClock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
     let board = HealthBoard::new(clock.clone());
     let outbox = testing::outbox(clock.clone());
-    let collectors: Vec<Box<dyn TelemetryCollector>> = vec![Box::new(Scripted(collect))];
     let interval = interval.parse().unwrap();
     let sampler =
         Sampler::new(collectors, metadata(), interval, outbox.clone(), clock, board.reporter(Component::Sampler));
@@ -53,6 +65,19 @@ impl Running {
         self.outbox.status().messages
     }
 
+    /// The only snapshot.
+    fn snapshot(&self) -> Snapshot {
+        let mut latest = self.snapshots.latest();
+        assert_eq!(latest.len(), 1, "{latest:?}");
+        latest.remove(0)
+    }
+
+    /// Group, sequence number and age in milliseconds of each snapshot.
+    fn snapshots(&self) -> Vec<(&'static str, u64, u128)> {
+        let shown = |snapshot: Snapshot| (snapshot.group, snapshot.message.sequence, snapshot.age().as_millis());
+        self.snapshots.latest().into_iter().map(shown).collect()
+    }
+
     fn sampler_status(&self) -> HealthStatus {
         self.health.states()[0].status
     }
@@ -70,7 +95,7 @@ async fn the_first_sample_comes_at_once_and_one_more_each_interval() {
 async fn a_sample_says_when_it_was_due_and_what_the_interval_was() {
     let running = start("1s", || Ok(cpu())).await;
     running.pass(Duration::from_secs(2)).await;
-    let snapshot = running.snapshots.latest().unwrap();
+    let snapshot = running.snapshot();
     let Some(Payload::Data(data)) = &snapshot.message.payload else { panic!("{snapshot:?}") };
     let metadata = data.metadata.as_ref().unwrap();
     assert_eq!(metadata.scheduled_at.unwrap().to_string(), "1970-01-01T00:16:42Z");
@@ -82,7 +107,7 @@ async fn a_sample_says_when_it_was_due_and_what_the_interval_was() {
 async fn the_snapshot_is_the_latest_message_and_ages() {
     let running = start("1s", || Ok(cpu())).await;
     running.pass(Duration::from_millis(1_400)).await;
-    let snapshot = running.snapshots.latest().unwrap();
+    let snapshot = running.snapshot();
     assert_eq!(snapshot.message.sequence, 2);
     assert_eq!(snapshot.age(), Duration::from_millis(400));
 }
@@ -90,7 +115,7 @@ async fn the_snapshot_is_the_latest_message_and_ages() {
 #[tokio::test(start_paused = true)]
 async fn there_is_no_snapshot_before_the_first_sample() {
     let running = start("1s", || Err("half a file")).await;
-    assert!(running.snapshots.latest().is_none());
+    assert!(running.snapshots.latest().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +153,91 @@ async fn a_group_that_fails_takes_no_number_and_is_asked_again() {
     assert_eq!((running.samples(), running.sampler_status()), (1, HealthStatus::NotServing));
     running.pass(Duration::from_secs(2)).await;
     assert_eq!((running.samples(), running.sampler_status()), (2, HealthStatus::Serving));
-    assert_eq!(running.snapshots.latest().unwrap().message.sequence, 2);
+    assert_eq!(running.snapshot().message.sequence, 2);
+}
+
+/// Fails at the calls in `failing`, counted from 0.
+fn failing_at(failing: std::ops::Range<u64>) -> impl FnMut() -> Result<CpuMetrics, &'static str> + Send {
+    let mut calls = 0..;
+    move || match calls.next() {
+        Some(call) if failing.contains(&call) => Err("half a file"),
+        _ => Ok(cpu()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_group_has_a_snapshot_of_its_own_in_the_order_of_their_names() {
+    let running = start_groups("1s", vec![group("disk", || Ok(cpu())), group("cpu", || Ok(cpu()))]).await;
+    assert_eq!(running.snapshots(), [("cpu", 2, 0), ("disk", 1, 0)]);
+    running.pass(Duration::from_millis(1_300)).await;
+    assert_eq!(running.snapshots(), [("cpu", 4, 300), ("disk", 3, 300)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_fails_keeps_its_last_snapshot_while_the_others_go_on() {
+    let running = start_groups("1s", vec![group("cpu", failing_at(1..3)), group("disk", || Ok(cpu()))]).await;
+    running.pass(Duration::from_millis(2_400)).await;
+    assert_eq!(running.snapshots(), [("cpu", 1, 2_400), ("disk", 4, 400)]);
+    assert_eq!(running.sampler_status(), HealthStatus::Degraded);
+    assert!(running.health.is_live(), "a restart would lose the groups that work");
+
+    running.pass(Duration::from_secs(1)).await;
+    assert_eq!(running.snapshots(), [("cpu", 5, 400), ("disk", 6, 400)]);
+    assert_eq!(running.sampler_status(), HealthStatus::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sampler_is_not_serving_when_every_group_fails() {
+    let running = start_groups("1s", vec![group("cpu", failing_at(0..2)), group("disk", failing_at(0..1))]).await;
+    assert_eq!(running.sampler_status(), HealthStatus::NotServing);
+    running.pass(Duration::from_secs(1)).await;
+    assert_eq!(running.sampler_status(), HealthStatus::Degraded);
+    running.pass(Duration::from_secs(1)).await;
+    assert_eq!(running.sampler_status(), HealthStatus::Serving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_interval_applies_to_every_group() {
+    let running = start_groups("1h", vec![group("cpu", || Ok(cpu())), group("disk", || Ok(cpu()))]).await;
+    running.handle.set_interval("200ms".parse().unwrap());
+    running.pass(Duration::from_secs(1)).await;
+    assert_eq!(running.samples(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_with_different_periods_are_each_sampled_when_due() {
+    let (clock, _time) = WallClock::manual(SystemTime::UNIX_EPOCH);
+    let (board, outbox) = (HealthBoard::new(clock.clone()), testing::outbox(clock.clone()));
+    let recorder = Recorder { metadata: metadata(), outbox, latest: watch::Sender::default() };
+    let start = Instant::now();
+    let every = |seconds, name, next| Group {
+        collector: group(name, next),
+        schedule: Schedule::new(start, Duration::from_secs(seconds)),
+        failure: None,
+    };
+    let mut groups = Groups(vec![every(1, "cpu", failing_at(0..0)), every(3, "disk", failing_at(1..2))]);
+    let mut rounds = Vec::new();
+    for _ in 0..7 {
+        groups.one_is_due().await;
+        groups.sample_due(&recorder, &clock).await;
+        groups.report_to(&board.reporter(Component::Sampler));
+        let due = |group: &Group| group.schedule.next() - group.schedule.period() == Instant::now();
+        let sampled: Vec<_> = groups.0.iter().filter(|group| due(group)).map(|group| group.collector.name()).collect();
+        rounds.push((start.elapsed().as_secs(), sampled, board.reader().states()[0].status));
+    }
+    let (cpu, both) = (vec!["cpu"], vec!["cpu", "disk"]);
+    let (serving, degraded) = (HealthStatus::Serving, HealthStatus::Degraded);
+    let expected = [
+        (0, both.clone(), serving),
+        (1, cpu.clone(), serving),
+        (2, cpu.clone(), serving),
+        (3, both.clone(), degraded),
+        // The group that fails is not due, and the others do not hide its failure.
+        (4, cpu.clone(), degraded),
+        (5, cpu, degraded),
+        (6, both, serving),
+    ];
+    assert_eq!(rounds, expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -438,7 +438,7 @@ async fn reads_a_host_without_proc_through_sysinfo() {
 #[tokio::test]
 async fn collects_the_running_host() {
     let mut collector = crate::collectors::cpu();
-    assert_eq!(collector.name(), "cpu");
+    assert_eq!(collector.name(), collector.collect().await.unwrap().group());
     collector.refresh_slow_readings().await;
     assert_complete(&collector.collect_cpu().await.unwrap());
     let metrics = collect_until(&mut collector, |metrics| metrics.usage_percent.is_some()).await;
