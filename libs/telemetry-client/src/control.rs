@@ -1,23 +1,24 @@
 //! Client of a collector's control API.
 
+mod answer;
 mod error;
 mod settings;
+mod snapshot;
 
 use std::time::Duration;
 
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
-use telemetry_proto::v1::{
-    ComponentHealth, GetSnapshotRequest, HealthRequest, HealthStatus, SetIntervalRequest, TelemetryMessage,
-};
-use telemetry_proto::well_known;
+use telemetry_proto::v1::{ComponentHealth, GetSnapshotRequest, HealthRequest, HealthStatus, SetIntervalRequest};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Status};
 
+use self::answer::{answered, duration};
 pub use self::error::ControlError;
 pub use self::settings::ControlSettings;
+pub use self::snapshot::{GroupSnapshot, Snapshot};
 
 /// Calls the control API of one running collector. Clones share the connection, which is opened at the first call and
 /// reopened when it breaks.
@@ -25,16 +26,6 @@ pub use self::settings::ControlSettings;
 pub struct ControlClient {
     stub: ControlServiceClient<InterceptedService<Channel, BearerToken>>,
     call_timeout: Duration,
-}
-
-/// The latest sample of a collector.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// The message, validated: the same one that is delivered to the queue.
-    pub message: TelemetryMessage,
-    /// Time since the message was collected.
-    pub age: Duration,
 }
 
 /// The sampling interval before and after a change.
@@ -68,16 +59,24 @@ impl ControlClient {
         Ok(Self { stub: ControlServiceClient::with_interceptor(channel, token), call_timeout: settings.call_timeout })
     }
 
-    /// Returns the latest sample and its age.
+    /// Returns the latest message of each metrics group with its age.
+    ///
+    /// ```no_run
+    /// # async fn example(collector: telemetry_client::ControlClient) -> Result<(), telemetry_client::ControlError> {
+    /// let snapshot = collector.snapshot().await?;
+    /// if let Some(cpu) = snapshot.group("cpu") {
+    ///     println!("message {} is {:?} old", cpu.message.sequence, cpu.age);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ControlError`]; retryable before the first sample.
     pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
         const CALL: &str = "get the snapshot";
         let answer = answered(CALL, self.stub.clone().get_snapshot(self.request(GetSnapshotRequest {})).await)?;
-        let message = answer.message.ok_or_else(|| ControlError::wrong_answer(CALL, "it holds no message"))?;
-        message.check().map_err(|invalid| ControlError::wrong_answer(CALL, invalid))?;
-        Ok(Snapshot { message, age: duration(CALL, answer.age)? })
+        Snapshot::from_answer(CALL, answer)
     }
 
     /// Changes the sampling interval immediately, until the collector's process ends.
@@ -122,13 +121,4 @@ impl Interceptor for BearerToken {
         }
         Ok(request)
     }
-}
-
-fn answered<T>(call: &'static str, answer: Result<Response<T>, Status>) -> Result<T, ControlError> {
-    answer.map(Response::into_inner).map_err(|status| ControlError::from_status(call, status))
-}
-
-fn duration(call: &'static str, span: Option<well_known::Duration>) -> Result<Duration, ControlError> {
-    let span = span.ok_or_else(|| ControlError::wrong_answer(call, "it lacks a duration"))?;
-    Duration::try_from(span).map_err(|error| ControlError::wrong_answer(call, error))
 }

@@ -8,9 +8,11 @@ use std::future::pending;
 use std::time::{Duration, SystemTime};
 
 use telemetry_client::proto::control_service_server::{ControlService, ControlServiceServer};
+use telemetry_client::proto::telemetry_message::Payload;
 use telemetry_client::proto::{
-    ComponentHealth, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse,
-    HealthStatus, SetIntervalRequest, SetIntervalResponse, Stamp, TelemetryMessage,
+    ComponentHealth, CoreMetrics, CpuMetrics, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse,
+    GroupSnapshot, HealthRequest, HealthResponse, HealthStatus, SetIntervalRequest, SetIntervalResponse, Stamp,
+    TelemetryData, TelemetryMessage, TelemetryMetadata,
 };
 use telemetry_client::{ControlClient, ControlError, ControlSettings};
 use telemetry_testing::Authority;
@@ -21,9 +23,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 /// What the server's answers are.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Collector {
     message: Option<TelemetryMessage>,
+    snapshots: Vec<GroupSnapshot>,
 }
 
 #[tonic::async_trait]
@@ -31,7 +34,7 @@ impl ControlService for Collector {
     async fn get_snapshot(&self, _: Request<GetSnapshotRequest>) -> Result<Response<GetSnapshotResponse>, Status> {
         let message = self.message.clone().ok_or_else(|| Status::unavailable("no sample yet"))?;
         let age = Some(Duration::from_millis(250).into());
-        Ok(Response::new(GetSnapshotResponse { message: Some(message), age, snapshots: Vec::new() }))
+        Ok(Response::new(GetSnapshotResponse { message: Some(message), age, snapshots: self.snapshots.clone() }))
     }
 
     async fn set_interval(
@@ -70,8 +73,38 @@ fn message() -> TelemetryMessage {
     TelemetryMessage::new(stamp, GapRecord::new([3..=7], GapReason::OutboxFull))
 }
 
+/// A sample of the group "cpu".
+fn sample() -> TelemetryMessage {
+    let metadata = TelemetryMetadata {
+        hostname: "web-7".to_owned(),
+        collector_version: "0.1.0".to_owned(),
+        interval: Some(Duration::from_secs(1).into()),
+        scheduled_at: Some(SystemTime::now().into()),
+        collection_duration: Some(Duration::ZERO.into()),
+        ..TelemetryMetadata::default()
+    };
+    let cpu = CpuMetrics::new(vec![CoreMetrics::new(0)]);
+    TelemetryMessage { payload: Some(TelemetryData::new(metadata, cpu).into()), ..message() }
+}
+
+/// A sample of a group that only a newer schema knows.
+fn sample_of_newer_group() -> TelemetryMessage {
+    let mut message = TelemetryMessage { schema_version: "1.99.0".to_owned(), ..sample() };
+    let Some(Payload::Data(data)) = &mut message.payload else { panic!("no data") };
+    data.metrics = None;
+    message
+}
+
+fn snapshot_of(group: &str, message: TelemetryMessage, age_ms: u64) -> GroupSnapshot {
+    GroupSnapshot { group: group.to_owned(), message: Some(message), age: Some(Duration::from_millis(age_ms).into()) }
+}
+
 /// Serves on a free port until the test ends; behind TLS a token is wanted, too.
 async fn serve(message: Option<TelemetryMessage>, tls: Option<Identity>) -> u16 {
+    serve_collector(Collector { message, ..Collector::default() }, tls).await
+}
+
+async fn serve_collector(collector: Collector, tls: Option<Identity>) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut server = Server::builder();
@@ -84,7 +117,7 @@ async fn serve(message: Option<TelemetryMessage>, tls: Option<Identity>) -> u16 
         _ if !wants_token => Ok(request),
         _ => Err(Status::unauthenticated("a token is wanted")),
     };
-    let service = ControlServiceServer::with_interceptor(Collector { message }, login);
+    let service = ControlServiceServer::with_interceptor(collector, login);
     tokio::spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
     port
 }
@@ -110,6 +143,42 @@ async fn every_call_gives_plain_types() {
 
     let health = collector.health().await.unwrap();
     assert_eq!((health.status, health.components[0].name.as_str()), (HealthStatus::Degraded, "sink"));
+}
+
+#[tokio::test]
+async fn snapshot_returns_the_message_of_each_group() {
+    let (cpu, newer) = (sample(), sample_of_newer_group());
+    let snapshots = vec![snapshot_of("cpu", cpu.clone(), 250), snapshot_of("pressure", newer.clone(), 4_000)];
+    let collector = Collector { message: Some(cpu.clone()), snapshots };
+    let snapshot = client(plain(serve_collector(collector, None).await)).snapshot().await.unwrap();
+
+    let groups: Vec<_> = snapshot.groups.iter().map(|snapshot| (snapshot.group.as_str(), snapshot.age)).collect();
+    assert_eq!(groups, [("cpu", Duration::from_millis(250)), ("pressure", Duration::from_secs(4))]);
+    assert_eq!(snapshot.group("cpu").unwrap().message, cpu);
+    assert_eq!(snapshot.group("pressure").unwrap().message, newer);
+    assert_eq!(snapshot.group("disk"), None);
+    assert_eq!((snapshot.message, snapshot.age), (cpu, Duration::from_millis(250)));
+}
+
+#[tokio::test]
+async fn a_collector_of_schema_1_0_0_has_the_group_of_its_message() {
+    let older = TelemetryMessage { schema_version: "1.0.0".to_owned(), ..sample() };
+    let snapshot = client(plain(serve(Some(older.clone()), None).await)).snapshot().await.unwrap();
+    let cpu = snapshot.group("cpu").unwrap();
+    assert_eq!((snapshot.groups.len(), &cpu.message, cpu.age), (1, &older, Duration::from_millis(250)));
+}
+
+#[tokio::test]
+async fn a_group_that_breaks_the_schema_is_refused() {
+    for (wrong, problem) in [
+        (snapshot_of("cpu", TelemetryMessage { sequence: 0, ..sample() }, 1), "sequence: 0 is not a number from 1"),
+        (GroupSnapshot { message: None, ..snapshot_of("cpu", sample(), 1) }, "it holds no message"),
+        (GroupSnapshot { age: None, ..snapshot_of("cpu", sample(), 1) }, "it lacks a duration"),
+    ] {
+        let collector = Collector { message: Some(sample()), snapshots: vec![wrong] };
+        let error = client(plain(serve_collector(collector, None).await)).snapshot().await.unwrap_err();
+        assert_eq!(error.source().unwrap().to_string(), problem);
+    }
 }
 
 #[tokio::test]
