@@ -1,89 +1,178 @@
-//! The latest sample of every host.
+//! The latest sample of each metrics group of every host.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use telemetry_client::consumer::Sample;
+use telemetry_client::proto::telemetry_data::Metrics;
 
-/// A host at a slow pace is served for this many of its intervals, whatever the expiry.
+/// A sample is kept for at least this many of its intervals, whatever the expiry.
 const INTERVALS: u32 = 3;
 
-/// The latest sample of every host, by host name. Of two collectors under one name, whichever sampled last is seen.
+/// Name of a metrics group. `None` stands for every group that only a newer schema knows.
+type Group = Option<&'static str>;
+
+/// The latest sample of each group.
+type Groups = BTreeMap<Group, Arc<Sample>>;
+
+/// The latest sample of each metrics group of every host, by host name. When two collectors use one name, the sample that
+/// was taken last counts.
 #[derive(Debug)]
 pub struct Fleet {
-    hosts: Mutex<BTreeMap<String, Arc<Sample>>>,
+    hosts: Mutex<BTreeMap<String, Groups>>,
     expiry: Duration,
 }
 
+/// What is known about one host: a sample of at least one group.
+#[derive(Debug)]
+pub struct Host {
+    newest: Arc<Sample>,
+    samples: Vec<Arc<Sample>>,
+}
+
 impl Fleet {
-    /// An empty fleet, whose hosts are forgotten when their latest sample is older than `expiry`.
+    /// An empty fleet that forgets samples older than `expiry`.
     #[must_use]
     pub fn new(expiry: Duration) -> Self {
         Self { hosts: Mutex::default(), expiry }
     }
 
-    /// Takes a sample in, unless a newer one of the same host is there: a collector's spool can come late.
+    /// Adds a sample, unless a newer one of the same host and group is known: the messages of a spool can arrive late.
     pub fn update(&self, sample: &Sample) {
         let mut hosts = self.hosts();
-        let known = hosts.get(&sample.metadata.hostname);
+        let groups = hosts.entry(sample.metadata.hostname.clone()).or_default();
+        let group = sample.metrics.as_ref().map(Metrics::group);
+        let known = groups.get(&group);
         if known.is_none_or(|known| known.envelope.collected_at <= sample.envelope.collected_at) {
-            hosts.insert(sample.metadata.hostname.clone(), Arc::new(sample.clone()));
+            groups.insert(group, Arc::new(sample.clone()));
         }
     }
 
-    /// The samples of all hosts that are not stale at `now`, by host name. The others are forgotten.
+    /// All hosts with the samples that are not stale at `now`, by host name. Stale samples, and hosts without any other,
+    /// are forgotten.
     ///
-    /// The age is that of the sample, by the host's clock, and not of its arrival: a backlog holds samples of hosts that
-    /// are long gone.
+    /// A sample's age counts from when it was taken, by the host's clock, and not from when it arrived: a backlog can hold
+    /// samples of hosts that no longer exist.
     #[must_use]
-    pub fn latest(&self, now: SystemTime) -> Vec<Arc<Sample>> {
+    pub fn latest(&self, now: SystemTime) -> Vec<Host> {
         let mut hosts = self.hosts();
-        hosts.retain(|_, sample| {
-            // A host whose clock is ahead has an age of 0.
-            let age = now.duration_since(sample.envelope.collected_at).unwrap_or_default();
-            age <= self.expiry.max(interval(sample).saturating_mul(INTERVALS))
-        });
-        hosts.values().cloned().collect()
+        for groups in hosts.values_mut() {
+            groups.retain(|_, sample| {
+                // The clock of the host may be ahead.
+                let age = now.duration_since(sample.envelope.collected_at).unwrap_or_default();
+                age <= self.expiry.max(interval(sample).saturating_mul(INTERVALS))
+            });
+        }
+        hosts.retain(|_, groups| !groups.is_empty());
+        hosts.values().filter_map(Host::of).collect()
     }
 
-    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Sample>>> {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Groups>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Host {
+    fn of(groups: &Groups) -> Option<Self> {
+        let newest = groups.values().max_by_key(|sample| sample.envelope.collected_at)?;
+        Some(Self { newest: Arc::clone(newest), samples: groups.values().cloned().collect() })
+    }
+
+    /// Name of the host.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.newest.metadata.hostname
+    }
+
+    /// The newest sample of any group.
+    #[must_use]
+    pub fn newest(&self) -> &Sample {
+        &self.newest
+    }
+
+    /// The latest sample of each group.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().map(Arc::as_ref)
+    }
+
+    /// The shortest sampling interval of its groups: the newest sample of a healthy host is no older.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.samples().map(interval).min().unwrap_or_default()
+    }
+}
+
 /// The sampling interval in force when the sample was taken.
-pub(crate) fn interval(sample: &Sample) -> Duration {
+fn interval(sample: &Sample) -> Duration {
     sample.metadata.interval.and_then(|interval| interval.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::sample;
+    use crate::testing::{cpu, sample};
 
     const EXPIRY: Duration = Duration::from_secs(60);
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn names(fleet: &Fleet, now: SystemTime) -> Vec<String> {
-        fleet.latest(now).iter().map(|sample| sample.metadata.hostname.clone()).collect()
+        fleet.latest(now).iter().map(|host| host.name().to_owned()).collect()
+    }
+
+    /// A sample of the group "cpu". Those of `sample` are of a group that a newer schema added.
+    fn cpu_sample(host: &str, collected_at: SystemTime, interval: Duration) -> Sample {
+        Sample { metrics: Some(cpu().into()), ..sample(host, collected_at, interval) }
+    }
+
+    /// The groups of the only host.
+    fn groups(fleet: &Fleet, now: SystemTime) -> Vec<Group> {
+        let hosts = fleet.latest(now);
+        assert_eq!(hosts.len(), 1, "{hosts:?}");
+        hosts[0].samples().map(|sample| sample.metrics.as_ref().map(Metrics::group)).collect()
     }
 
     #[test]
     fn a_stale_host_is_forgotten_and_a_slow_one_is_not() {
         let (fleet, now) = (Fleet::new(EXPIRY), SystemTime::now());
-        fleet.update(&sample("quick", now, Duration::from_secs(1)));
+        fleet.update(&sample("quick", now, SECOND));
         fleet.update(&sample("slow", now, Duration::from_secs(600)));
-        fleet.update(&sample("ahead", now + 10 * EXPIRY, Duration::from_secs(1)));
+        fleet.update(&sample("ahead", now + 10 * EXPIRY, SECOND));
         assert_eq!(names(&fleet, now + EXPIRY), ["ahead", "quick", "slow"]);
         assert_eq!(names(&fleet, now + 2 * EXPIRY), ["ahead", "slow"]);
         assert_eq!(names(&fleet, now), ["ahead", "slow"], "it is gone, not hidden");
     }
 
     #[test]
-    fn what_comes_late_does_not_replace_what_is_newer() {
+    fn a_late_sample_does_not_replace_a_newer_one() {
         let (fleet, now) = (Fleet::new(EXPIRY), SystemTime::now());
-        fleet.update(&sample("host", now, Duration::from_secs(1)));
-        fleet.update(&sample("host", now - EXPIRY, Duration::from_secs(1)));
-        assert_eq!(fleet.latest(now)[0].envelope.collected_at, now);
+        fleet.update(&sample("host", now, SECOND));
+        fleet.update(&sample("host", now - EXPIRY, SECOND));
+        assert_eq!(fleet.latest(now)[0].newest().envelope.collected_at, now);
+    }
+
+    #[test]
+    fn groups_of_one_host_do_not_replace_each_other() {
+        let (fleet, now) = (Fleet::new(EXPIRY), SystemTime::now());
+        fleet.update(&cpu_sample("host", now, SECOND));
+        fleet.update(&sample("host", now + SECOND, SECOND));
+        assert_eq!(groups(&fleet, now), [None, Some("cpu")]);
+        assert_eq!(fleet.latest(now)[0].newest().envelope.collected_at, now + SECOND);
+
+        // Older than the other group's sample, and newer than its own.
+        fleet.update(&cpu_sample("host", now + SECOND / 2, SECOND));
+        let times: Vec<_> = fleet.latest(now)[0].samples().map(|sample| sample.envelope.collected_at).collect();
+        assert_eq!(times, [now + SECOND, now + SECOND / 2]);
+    }
+
+    #[test]
+    fn each_group_expires_by_its_own_age_and_interval() {
+        let (fleet, now) = (Fleet::new(EXPIRY), SystemTime::now());
+        fleet.update(&cpu_sample("host", now, SECOND));
+        fleet.update(&sample("host", now, EXPIRY));
+        assert_eq!(fleet.latest(now)[0].interval(), SECOND);
+        assert_eq!(groups(&fleet, now + 2 * EXPIRY), [None], "three of its intervals have not passed");
+        assert_eq!(fleet.latest(now + 2 * EXPIRY)[0].interval(), EXPIRY);
+        assert!(names(&fleet, now + 4 * EXPIRY).is_empty());
     }
 }

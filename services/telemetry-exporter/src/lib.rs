@@ -1,8 +1,8 @@
 //! Reads the telemetry queue and serves the latest values of every host to Prometheus.
 //!
 //! Data flows in one direction: [`intake`] takes messages from the queue and updates the [`fleet`], which holds the
-//! latest sample of each host; [`http`] serves the fleet as [`exposition`] text. [`service`] assembles the parts. The
-//! message types are those of `telemetry-client`.
+//! latest sample of each metrics group of each host; [`http`] serves the fleet as [`exposition`] text. [`service`]
+//! assembles the parts. The message types are those of `telemetry-client`.
 
 pub mod config;
 pub mod errors;
