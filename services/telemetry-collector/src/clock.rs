@@ -1,4 +1,4 @@
-//! The wall clock, injected so that tests can set it. Pace is kept by tokio's monotonic clock, never by this one.
+//! The wall clock, injected so that tests can set it. It only provides timestamps; timers use tokio's monotonic clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) mod manual {
 
     use super::WallClock;
 
-    /// Moves a clock that stands still by itself.
+    /// Advances a manual clock.
     pub(crate) struct Time(Arc<Mutex<SystemTime>>);
 
     impl Time {
@@ -45,7 +45,7 @@ pub(crate) mod manual {
     }
 
     impl WallClock {
-        /// A clock that shows `start` until it is moved.
+        /// A clock that shows `start` until it is advanced.
         pub(crate) fn manual(start: SystemTime) -> (Self, Time) {
             let now = Arc::new(Mutex::new(start));
             let shown = Arc::clone(&now);

@@ -1,4 +1,4 @@
-//! The control API over gRPC: reads and steers the running collector through handles, and knows nothing else of it.
+//! The control API over gRPC. It reads and changes the running collector through handles and knows no other part of it.
 
 use std::io;
 use std::time::Duration;
@@ -22,18 +22,18 @@ use crate::health::{ComponentState, HealthReader, HealthReporter};
 use crate::interval::Interval;
 use crate::sampler::{SamplerHandle, Snapshot, SnapshotReader};
 
-/// Name under which `grpc.health.v1` knows the process.
+/// Name of the whole process in `grpc.health.v1`.
 const WHOLE: &str = "";
-/// Calls under way on one connection.
+/// Highest number of concurrent calls on one connection.
 const MAX_CALLS_PER_CONNECTION: u32 = 64;
-/// Time until a connection is taken again after one could not be.
+/// Wait after a connection could not be accepted.
 const ACCEPT_RETRY_PERIOD: Duration = Duration::from_millis(100);
-/// Longest time that a call may take.
+/// Timeout of a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a silent connection is asked whether it is still there.
+/// How often an idle connection is pinged.
 const KEEPALIVE_PERIOD: Duration = Duration::from_secs(60);
 
-/// `telemetry.v1.ControlService` over the handles it is given.
+/// `telemetry.v1.ControlService` on top of handles.
 #[derive(Debug, Clone)]
 pub struct Control {
     snapshots: SnapshotReader,
@@ -42,7 +42,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// A control API that reads and steers through these handles.
+    /// A control API that uses these handles.
     #[must_use]
     pub fn new(snapshots: SnapshotReader, sampler: SamplerHandle, health: HealthReader) -> Self {
         Self { snapshots, sampler, health }
@@ -99,7 +99,7 @@ impl From<&Snapshot> for GroupSnapshot {
     }
 }
 
-/// Serves `control`, `grpc.health.v1` and reflection on `listener` until `shutdown`, then finishes the calls under way.
+/// Serves `control`, `grpc.health.v1` and reflection on `listener` until `shutdown`, then finishes the calls in progress.
 ///
 /// # Errors
 /// [`System`](TelemetryError::System) when the server fails.
@@ -128,8 +128,8 @@ pub async fn serve(
     served.map_err(|error| TelemetryError::system("serve the control API", io::Error::other(error)))
 }
 
-/// The connections of `listener`. When none can be taken, mostly for want of file descriptors, it is told once and tried
-/// again at a pace that costs nothing.
+/// The connections of `listener`. When accepting fails, usually because no file descriptors are left, it is logged once and
+/// retried slowly.
 fn accepted(listener: TcpListener, reporter: HealthReporter) -> impl Stream<Item = io::Result<TcpStream>> {
     stream::unfold((listener, reporter), async |(listener, reporter)| {
         let mut failing = false;
@@ -167,7 +167,7 @@ fn unusable_descriptors(error: tonic_reflection::server::Error) -> TelemetryErro
     TelemetryError::system("describe the control API", io::Error::other(error))
 }
 
-/// Keeps `grpc.health.v1` as the board is until `shutdown`, then ends the streams of those who watch it.
+/// Copies every status to `grpc.health.v1` until `shutdown`, then ends the streams of its watchers.
 async fn mirror_health(
     mut health: HealthReader,
     grpc_health: tonic_health::server::HealthReporter,

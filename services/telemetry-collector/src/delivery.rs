@@ -1,7 +1,7 @@
-//! The loop that carries messages from the backlog to a publisher.
+//! The loop that delivers messages from the backlog to a publisher.
 //!
-//! It is the only place that tries again. A batch is offered until it is acknowledged, in order, with the same bytes; at
-//! a stop the loop ends once nothing waits, and whoever stops it bounds the time.
+//! It is the only place with retries. Batches are delivered in order; each is retried with the same bytes until it is
+//! acknowledged. After a shutdown the loop ends once the backlog is empty; the caller limits how long it waits for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::events;
 use crate::health::HealthReporter;
 use crate::publishers::{Acknowledgement, Backoff, Receipt, TelemetryPublisher};
 
-/// Time between two log lines of one outage.
+/// How often an outage that continues is logged.
 const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
 
-/// Most reasons of one outage that are logged: a text that is never the same must not fill the log.
+/// How many different reasons of one outage are logged. Error texts that always differ must not flood the log.
 const OUTAGE_REASONS_MAX: usize = 8;
-/// Time without a message after which the destination is asked whether it is there.
+/// How long no message is sent before the destination is checked with a health check.
 const HEALTH_CHECK_PERIOD: Duration = Duration::from_secs(10);
-/// Longest wait between two attempts once nothing more is sampled: little time is left.
+/// Longest wait between two attempts during shutdown, when little time is left.
 const LAST_ATTEMPTS_PERIOD: Duration = Duration::from_millis(200);
 
-/// Carries messages from a backlog to a publisher.
+/// Delivers messages from a backlog to a publisher.
 pub struct Delivery {
     backlog: Backlog,
     publisher: Arc<dyn TelemetryPublisher>,
@@ -34,11 +34,11 @@ pub struct Delivery {
     health: HealthReporter,
     delivered_any: bool,
     outage: Option<Outage>,
-    /// Messages that the destination trimmed, while it does.
+    /// Messages that the cap of the queue has trimmed; `None` while the queue is below its cap.
     trimmed: Option<u64>,
 }
 
-/// A time in which messages cannot be delivered.
+/// A period in which messages cannot be delivered.
 struct Outage {
     began: Instant,
     logged: Instant,
@@ -50,7 +50,7 @@ impl Outage {
         Self { began: now, logged: now, reasons: vec![report(error)] }
     }
 
-    /// Whether this reason is to be logged: it has not been met in this outage.
+    /// Whether the reason has not been logged in this outage yet.
     fn is_new(&mut self, error: &TelemetryError) -> bool {
         let reason = report(error);
         let is_new = self.reasons.len() < OUTAGE_REASONS_MAX && !self.reasons.contains(&reason);
@@ -62,7 +62,7 @@ impl Outage {
 }
 
 impl Delivery {
-    /// A loop from `backlog` to `publisher` that waits between two attempts as `backoff` says.
+    /// A loop from `backlog` to `publisher` that waits for `backoff` between two attempts.
     #[must_use]
     pub fn new(
         backlog: Backlog,
@@ -73,7 +73,7 @@ impl Delivery {
         Self { backlog, publisher, backoff, health, delivered_any: false, outage: None, trimmed: None }
     }
 
-    /// Delivers until nothing waits and nothing more will come.
+    /// Delivers until the backlog is empty and closed.
     pub async fn run(mut self) {
         let arrivals = self.backlog.arrivals();
         loop {
@@ -161,7 +161,7 @@ impl Delivery {
         }
     }
 
-    /// Says when the cap of the queue begins to cost messages, and when that ends.
+    /// Logs when the cap of the queue begins to trim messages and when it stops.
     fn watch_cap(&mut self, acknowledgement: Acknowledgement) {
         match (self.trimmed, acknowledgement.trimmed) {
             (None, 0) => {}
@@ -177,7 +177,7 @@ impl Delivery {
         }
     }
 
-    /// Waits as long as the backoff says; a stop cuts the wait short, and those that follow.
+    /// Waits for the backoff. A shutdown ends this wait and shortens the following ones.
     async fn wait_before_next_attempt(&mut self, error: &TelemetryError) {
         let delay = self.backoff.next_delay(error);
         if self.backlog.is_closed() {
@@ -191,7 +191,7 @@ impl Delivery {
     }
 }
 
-/// What an error of the destination says of it.
+/// The status of the sink after this error of the destination.
 fn status_for(error: &TelemetryError) -> HealthStatus {
     if error.is_retryable() { HealthStatus::Degraded } else { HealthStatus::NotServing }
 }

@@ -1,6 +1,6 @@
-//! What happens in the collector: one function an event, which emits the log line and its metrics together.
+//! Events of the collector. Each has one function, which writes the log line and updates the metrics.
 //!
-//! Metric names are `collector.*`; they go wherever OpenTelemetry is told to send them, and nowhere by default.
+//! Metric names begin with `collector.`. Metrics are sent where OpenTelemetry is configured to send them; by default nowhere.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -39,7 +39,7 @@ struct Instruments {
     spool_bytes: Gauge<u64>,
 }
 
-/// Made at the first event, which comes after the exporter is in place.
+/// Created at the first event, which comes after the OpenTelemetry exporter has been installed.
 static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
     let meter = global::meter("telemetry-collector");
     let counter = |name, unit, what| meter.u64_counter(name).with_unit(unit).with_description(what).build();
@@ -49,28 +49,36 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
         collection_duration: meter
             .f64_histogram("collector.collection.duration")
             .with_unit("s")
-            .with_description("Time that taking a sample took")
+            .with_description("Time to take a sample")
             .build(),
         collection_errors: counter("collector.collection.errors", "{error}", "Samples that could not be taken"),
-        ticks_skipped: counter("collector.ticks.skipped", "{tick}", "Samples that were due and came too late"),
+        ticks_skipped: counter("collector.ticks.skipped", "{tick}", "Samples that were skipped because they were late"),
         messages_delivered: counter("collector.messages.delivered", "{message}", "Messages acknowledged by the sink"),
-        messages_lost: counter("collector.messages.lost", "{message}", "Messages given up and named in gap records"),
+        messages_lost: counter("collector.messages.lost", "{message}", "Messages dropped and listed in gap records"),
         messages_trimmed: counter(
             "collector.messages.trimmed",
             "{message}",
-            "Messages pushed out of the queue by its cap",
+            "Messages trimmed from the queue by its cap",
         ),
         publish_errors: counter("collector.publish.errors", "{error}", "Batches that were not acknowledged"),
-        outbox_messages: gauge("collector.outbox.messages", "{message}", "Messages not acknowledged yet"),
-        outbox_bytes: gauge("collector.outbox.size", "By", "Memory that messages not acknowledged yet take"),
+        outbox_messages: gauge(
+            "collector.outbox.messages",
+            "{message}",
+            "Messages in memory that are not acknowledged yet",
+        ),
+        outbox_bytes: gauge("collector.outbox.size", "By", "Memory used by messages that are not acknowledged yet"),
         queue_length: gauge("collector.queue.length", "{message}", "Messages in the queue"),
         messages_forgotten: counter(
             "collector.messages.forgotten",
             "{message}",
-            "Messages that the sink acknowledged and lost again",
+            "Messages that the sink acknowledged and then lost",
         ),
-        spool_messages: gauge("collector.spool.messages", "{message}", "Messages on disk and not acknowledged"),
-        spool_bytes: gauge("collector.spool.size", "By", "Disk that messages take, those retained included"),
+        spool_messages: gauge(
+            "collector.spool.messages",
+            "{message}",
+            "Messages on disk that are not acknowledged yet",
+        ),
+        spool_bytes: gauge("collector.spool.size", "By", "Disk space used by messages, including retained ones"),
     }
 });
 
@@ -83,7 +91,7 @@ pub(crate) fn control_listening(address: SocketAddr) {
 }
 
 pub(crate) fn accept_failed(failure: &TelemetryError) {
-    error!(error = report(failure), "connections to the control API cannot be taken; trying again");
+    error!(error = report(failure), "cannot accept connections to the control API; retrying");
 }
 
 pub(crate) fn sampled(group: &'static str, sequence: u64, took: Duration, outbox: OutboxStatus) {
@@ -97,9 +105,9 @@ pub(crate) fn sampled(group: &'static str, sequence: u64, took: Duration, outbox
 pub(crate) fn collection_failed(group: &'static str, failure: &TelemetryError, first: bool) {
     INSTRUMENTS.collection_errors.add(1, &[KeyValue::new("group", group)]);
     if first {
-        error!(group, error = report(failure), "sample cannot be taken; trying again at every tick");
+        error!(group, error = report(failure), "cannot take a sample; retrying at every interval");
     } else {
-        debug!(group, error = report(failure), "sample still cannot be taken");
+        debug!(group, error = report(failure), "still cannot take a sample");
     }
 }
 
@@ -109,7 +117,7 @@ pub(crate) fn collection_recovered(group: &'static str) {
 
 pub(crate) fn ticks_skipped(group: &'static str, count: u64) {
     INSTRUMENTS.ticks_skipped.add(count, &[]);
-    warn!(group, count, "samples came too late and were skipped");
+    warn!(group, count, "samples were late and have been skipped");
 }
 
 pub(crate) fn interval_changed(previous: Interval, interval: Interval) {
@@ -137,12 +145,15 @@ pub(crate) fn destination_behind(destination: &str, acknowledged: u64, newest: u
     if newest == 0 {
         warn!(
             destination,
-            acknowledged, "the destination was emptied; live delivery goes on, what is still held is sent again"
+            acknowledged, "the destination was emptied; sending retained messages again while new ones are delivered"
         );
     } else if lost > 0 {
         error!(
             destination,
-            acknowledged, newest, lost, "the destination lost messages that it had acknowledged; they are held no more"
+            acknowledged,
+            newest,
+            lost,
+            "the destination lost messages that it had acknowledged; they are no longer retained and cannot be sent again"
         );
     } else {
         warn!(
@@ -170,7 +181,7 @@ pub(crate) fn publish_failed(failure: &TelemetryError) {
 }
 
 pub(crate) fn outage_began(destination: &str, failure: &TelemetryError) {
-    warn!(destination, error = report(failure), "messages cannot be delivered; keeping them and trying again");
+    warn!(destination, error = report(failure), "messages cannot be delivered; keeping them and retrying");
 }
 
 pub(crate) fn outage_reason_changed(destination: &str, failure: &TelemetryError) {
@@ -200,7 +211,7 @@ pub(crate) fn outage_ended(destination: &str, lasted: Duration, backlog: Backlog
 }
 
 pub(crate) fn stopping(grace: Duration, backlog: BacklogStatus) {
-    info!(waiting = backlog.messages(), grace = %format_duration(grace), "stopping; delivering what waits");
+    info!(waiting = backlog.messages(), grace = %format_duration(grace), "stopping; delivering the remaining messages");
 }
 
 pub(crate) fn stopped(backlog: BacklogStatus) {
@@ -209,7 +220,7 @@ pub(crate) fn stopped(backlog: BacklogStatus) {
     let told = given_up == 0 || untold == 0;
     match (undelivered, spooled, earlier_starts) {
         (0, 0, 0) if given_up == 0 => info!("stopped; every message was delivered"),
-        (0, 0, 0) if told => info!(given_up, "stopped; every message was delivered but those that gap records name"),
+        (0, 0, 0) if told => info!(given_up, "stopped; every message was delivered except those listed in gap records"),
         (0, ..) if told => {
             info!(
                 spooled,
@@ -224,7 +235,7 @@ fn count_lost(count: u64, reason: GapReason) {
     INSTRUMENTS.messages_lost.add(count, &[KeyValue::new("reason", name_of(reason))]);
 }
 
-/// The reason as an attribute of a metric, or in a log line, names it.
+/// Name of the reason in log lines and metric attributes.
 fn name_of(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Unspecified => "unspecified",

@@ -1,4 +1,4 @@
-//! How the parts of the collector are: written by each part, read by the control API.
+//! The health of the collector: each component reports its status, and the control API reads it.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,57 +10,57 @@ use tokio::sync::watch;
 use crate::clock::WallClock;
 use crate::errors::report;
 
-/// A part of the collector that answers for itself.
+/// A component of the collector with a status of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Component {
     /// Takes samples.
     Sampler,
-    /// Carries messages to their destination.
+    /// Delivers messages to their destination.
     Sink,
     /// Serves the control API.
     Control,
-    /// Keeps messages on disk, when it is told to.
+    /// Keeps messages on disk, if a directory for them is configured.
     Spool,
 }
 
-/// How one part is.
+/// The status of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentState {
-    /// The part.
+    /// The component.
     pub component: Component,
-    /// How it is.
+    /// Its status.
     pub status: HealthStatus,
-    /// Since when it has been so.
+    /// When it changed to this status.
     pub since: SystemTime,
-    /// The last error it met, also when it is well again.
+    /// Its last error, kept after it has recovered.
     pub last_error: Option<String>,
 }
 
-/// Makes the reporters and readers of one collector's health.
+/// The statuses of all components of one collector; creates their reporters and readers.
 #[derive(Debug, Clone)]
 pub struct HealthBoard {
     states: Arc<watch::Sender<Vec<ComponentState>>>,
     clock: WallClock,
 }
 
-/// Where one part says how it is.
+/// Reports the status of one component.
 #[derive(Debug, Clone)]
 pub struct HealthReporter {
     board: HealthBoard,
     component: Component,
 }
 
-/// Where everybody sees how the parts are.
+/// Reads the status of every component.
 #[derive(Debug, Clone)]
 pub struct HealthReader {
     states: watch::Receiver<Vec<ComponentState>>,
 }
 
 impl Component {
-    /// The parts that every collector has, in the order in which they are shown.
+    /// The components that every collector has, in the order in which they are listed.
     pub const ALWAYS: [Self; 3] = [Self::Sampler, Self::Sink, Self::Control];
 
-    /// Name of the part, for people and as a service of `grpc.health.v1`.
+    /// Name of the component, in the control API and as a service of `grpc.health.v1`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -73,14 +73,14 @@ impl Component {
 }
 
 impl HealthBoard {
-    /// A board on which the parts that every collector has are starting.
+    /// A board with the components that every collector has, all of them starting.
     #[must_use]
     pub fn new(clock: WallClock) -> Self {
         let board = Self { states: Arc::default(), clock };
         Component::ALWAYS.into_iter().fold(board, Self::with)
     }
 
-    /// The same board with another part that is starting.
+    /// The same board with one more component, which is starting.
     #[must_use]
     pub fn with(self, component: Component) -> Self {
         let since = self.clock.now();
@@ -89,13 +89,13 @@ impl HealthBoard {
         self
     }
 
-    /// Where `component` says how it is.
+    /// A reporter for `component`.
     #[must_use]
     pub fn reporter(&self, component: Component) -> HealthReporter {
         HealthReporter { board: self.clone(), component }
     }
 
-    /// Where the parts are seen.
+    /// A reader of all components.
     #[must_use]
     pub fn reader(&self) -> HealthReader {
         HealthReader { states: self.states.subscribe() }
@@ -103,17 +103,17 @@ impl HealthBoard {
 }
 
 impl HealthReporter {
-    /// The part does its work.
+    /// The component works.
     pub fn serving(&self) {
         self.update(HealthStatus::Serving, None);
     }
 
-    /// The part met `error` and is now in `status`.
+    /// The component has failed with `error` and changes to `status`.
     pub fn failing(&self, status: HealthStatus, error: &dyn Error) {
         self.update(status, Some(report(error)));
     }
 
-    /// The part has ended, as it was told to.
+    /// The component has been stopped as intended.
     pub fn stopped(&self) {
         self.update(HealthStatus::NotServing, None);
     }
@@ -135,19 +135,19 @@ impl HealthReporter {
 }
 
 impl HealthReader {
-    /// How every part is now.
+    /// The current status of every component.
     #[must_use]
     pub fn states(&self) -> Vec<ComponentState> {
         self.states.borrow().clone()
     }
 
-    /// Waits until the status of a part changes; `false` when the collector has ended.
+    /// Waits until the status of a component changes. Returns `false` when the collector has ended.
     pub async fn changed(&mut self) -> bool {
         self.states.changed().await.is_ok()
     }
 
-    /// Whether the process does what a restart could mend: it samples and answers. A sink that fails is not among
-    /// that, since messages are kept meanwhile.
+    /// Whether the process is alive: `false` only when a restart could help. A sink or a spool that fails does not count,
+    /// because the collector keeps the messages and a restart could lose them.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.states.borrow().iter().all(|state| {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn since_moves_with_the_status_alone_and_the_last_error_stays() {
+    fn since_changes_only_with_the_status_and_the_last_error_is_kept() {
         let (clock, time) = WallClock::manual(SystemTime::UNIX_EPOCH);
         let board = HealthBoard::new(clock);
         let (sink, reader) = (board.reporter(Component::Sink), board.reader());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_is_as_its_worst_part_but_a_failing_sink_only_degrades_it() {
+    fn the_overall_status_is_the_worst_one_but_a_failing_sink_only_degrades_it() {
         let board = HealthBoard::new(WallClock::system());
         let reader = board.reader();
         assert_eq!(status_of(&reader), HealthStatus::Starting);

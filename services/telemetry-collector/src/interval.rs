@@ -1,4 +1,4 @@
-//! The sampling interval and its bounds, the same for the environment and the control API.
+//! The sampling interval and its limits, which apply to the environment and to the control API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::errors::{InvalidSetting, TelemetryError};
 
-/// Time from one sample to the next, from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+/// The time between two samples, from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
 ///
 /// ```
 /// use telemetry_collector::Interval;
@@ -18,12 +18,12 @@ use crate::errors::{InvalidSetting, TelemetryError};
 pub struct Interval(Duration);
 
 impl Interval {
-    /// The shortest interval: the kernel counts processor time in hundredths of a second.
+    /// The shortest interval. The kernel counts processor time in units of 10 ms, so shares would be too coarse below it.
     pub const MIN: Self = Self(Duration::from_millis(100));
     /// The longest interval.
     pub const MAX: Self = Self(Duration::from_secs(3600));
 
-    /// The interval as a span of time.
+    /// The interval as a duration.
     #[must_use]
     pub fn as_duration(self) -> Duration {
         self.0
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bounds_are_inside_and_what_is_beyond_them_is_refused() {
+    fn accepts_durations_up_to_the_limits_and_rejects_others() {
         for inside in ["100ms", "1s", "1m", "1h", "1500ms"] {
             assert!(inside.parse::<Interval>().is_ok(), "{inside}");
         }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_duration_from_the_wire_is_refused_by_its_value() {
+    fn rejects_a_negative_duration_and_names_its_value() {
         let wire = telemetry_proto::well_known::Duration { seconds: -1, nanos: 0 };
         let refused = Interval::try_from(wire).unwrap_err();
         assert_eq!(refused.to_string(), "interval: -1s is not a duration from 100ms to 1h");

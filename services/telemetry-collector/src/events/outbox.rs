@@ -1,4 +1,4 @@
-//! What happens in the outbox and the spool.
+//! Events of the outbox and the spool.
 
 use telemetry_outbox::{Event, Observer};
 use telemetry_proto::v1::HealthStatus;
@@ -40,49 +40,51 @@ impl Observer for OutboxEvents {
 fn log(event: &Event<'_>) {
     match event {
         Event::MessageInvalid { sequence, error } => {
-            error!(sequence, error = report(error), "message breaks the schema; a gap record will name it");
+            error!(sequence, error = report(error), "message is invalid; a gap record will list it");
         }
         Event::MessagesGivenUp { is_first: true, outbox, .. } => warn!(
             kept = outbox.messages,
             kept_bytes = outbox.bytes,
-            "outbox full; old messages are given up, a gap record will name them"
+            "outbox full; dropping old messages, a gap record will list them"
         ),
         Event::MessagesGivenUp { count, outbox, .. } => {
-            debug!(count, lost = outbox.lost, "outbox full; more old messages are given up");
+            debug!(count, lost = outbox.lost, "outbox full; dropping more old messages");
         }
         Event::SpooledMessagesLost { count, reason, instance_id } => warn!(
             count,
             reason = name_of(*reason),
             %instance_id,
-            "messages in the spool are lost; a gap record will name them"
+            "messages in the spool are lost; a gap record will list them"
         ),
         Event::SpoolFailed { error, is_first: true } => {
-            warn!(error = report(error), "the spool takes no messages; keeping them in memory and trying again");
+            warn!(error = report(error), "the spool takes no messages; keeping them in memory and retrying");
         }
         Event::SpoolFailed { error, .. } => debug!(error = report(error), "the spool still takes no messages"),
         Event::SpoolRecovered => info!("the spool takes messages again"),
         Event::SpoolRemoved { directory } => {
-            warn!(directory = %directory.display(), "the spool's files were removed; making them anew");
+            warn!(directory = %directory.display(), "files of the spool were removed; creating them again");
         }
         Event::LeftoverFound { instance_id, bytes } => {
             info!(%instance_id, bytes, "an earlier start left messages in the spool; delivering them");
         }
-        Event::LeftoverDelivered { instance_id } => info!(%instance_id, "what an earlier start left is delivered"),
+        Event::LeftoverDelivered { instance_id } => {
+            info!(%instance_id, "the messages of an earlier start have been delivered")
+        }
         Event::LeftoverUnreadable { directory, error } => warn!(
             directory = %directory.display(),
             %error,
-            "what an earlier start left in the spool cannot be read"
+            "cannot read messages that an earlier start left in the spool"
         ),
         Event::ReadFailed { error } => {
-            error!(%error, "a part of the spool cannot be read; a gap record will name what was in it");
+            error!(%error, "cannot read a part of the spool; a gap record will list the messages in it");
         }
         Event::SyncFailed { error } => {
-            warn!(%error, "the spool cannot be synced; a power failure would cost the newest messages");
+            warn!(%error, "cannot sync the spool; a power failure could lose the newest messages");
         }
         Event::CleanupFailed { error } => {
-            warn!(%error, "files of the spool that are not needed any more cannot be deleted");
+            warn!(%error, "cannot delete files of the spool that are no longer needed");
         }
-        // Every batch: what matters of it is told when it is delivered.
+        // Events of every batch: its delivery is logged instead.
         _ => {}
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Due times on an absolute grid: each is the one before plus the period, however late the samples come.
+/// Due times on an absolute grid: each is the previous one plus the period, even when a sample is late.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
     next: Instant,
@@ -25,7 +25,7 @@ impl Schedule {
         self.period
     }
 
-    /// Goes on to the first due time after `now` and says how many were passed over.
+    /// Moves on to the first due time after `now`. Returns how many due times were skipped.
     pub(super) fn advance(&mut self, now: Instant) -> u64 {
         let late = now.saturating_duration_since(self.next);
         let skipped = late.as_nanos() / self.period.as_nanos();
@@ -34,7 +34,7 @@ impl Schedule {
         skipped.into()
     }
 
-    /// Puts another period in force: the next sample is due that long after the last one, or now if that has passed.
+    /// Changes the period. The next sample is due one new period after the last one, or now if that time has passed.
     pub(super) fn change_period(&mut self, period: Duration, now: Instant) {
         let last = self.next.checked_sub(self.period).unwrap_or(now);
         self.next = (last + period).max(now);
@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_due_time_is_ahead_on_the_grid_and_no_tick_is_unaccounted_for(
+        fn the_next_due_time_is_on_the_grid_and_every_skipped_one_is_counted(
             lateness in proptest::collection::vec(0_u64..5_000, 1..50), period_ms in 100_u64..2_000,
         ) {
             let start = Instant::now();

@@ -92,7 +92,7 @@ async fn the_first_sample_comes_at_once_and_one_more_each_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sample_says_when_it_was_due_and_what_the_interval_was() {
+async fn a_sample_has_its_due_time_and_interval() {
     let running = start("1s", || Ok(cpu())).await;
     running.pass(Duration::from_secs(2)).await;
     let snapshot = running.snapshot();
@@ -119,7 +119,7 @@ async fn there_is_no_snapshot_before_the_first_sample() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_interval_takes_effect_at_once_and_loses_nothing() {
+async fn a_new_interval_takes_effect_at_once_and_skips_no_sample() {
     let running = start("1h", || Ok(cpu())).await;
     let previous = running.handle.set_interval("200ms".parse().unwrap());
     assert_eq!(previous.to_string(), "1h");
@@ -142,7 +142,7 @@ async fn ticks_that_pass_while_the_host_is_asleep_are_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_fails_takes_no_number_and_is_asked_again() {
+async fn a_group_that_fails_takes_no_number_and_is_sampled_again() {
     let calls = AtomicU64::new(0);
     let running = start("1s", move || match calls.fetch_add(1, Ordering::Relaxed) {
         1 | 2 => Err("half a file"),
