@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
 use crate::loss::Loss;
 use crate::outbox::Outbox;
-use crate::spool::{Of, Spool, Stretch};
+use crate::spool::{Source, Spool, SpoolRead};
 use crate::status::BacklogStatus;
 
 /// Gives out batches, one at a time, and remembers what was acknowledged.
@@ -19,16 +19,16 @@ use crate::status::BacklogStatus;
 pub struct Backlog {
     outbox: Outbox,
     spool: Option<Spool>,
-    live: Line,
-    left: Line,
+    live: Queue,
+    leftover: Queue,
     /// Whether earlier starts may have left more than is in `left`.
-    more_left: bool,
-    on_its_way: Option<Origin>,
+    more_leftovers: bool,
+    in_flight: Option<Origin>,
 }
 
 /// Messages of one instance that were read from disk and wait.
 #[derive(Debug)]
-struct Line {
+struct Queue {
     instance_id: Uuid,
     /// The highest number that the destination acknowledged.
     acknowledged: u64,
@@ -55,8 +55,8 @@ impl Backlog {
     /// What waits in `outbox`, and in `spool`, if there is one, behind it.
     #[must_use]
     pub fn new(outbox: Outbox, spool: Option<Spool>) -> Self {
-        let live = Line::of(outbox.instance_id());
-        Self { outbox, more_left: spool.is_some(), spool, live, left: Line::of(Uuid::nil()), on_its_way: None }
+        let live = Queue::of(outbox.instance_id());
+        Self { outbox, more_leftovers: spool.is_some(), spool, live, leftover: Queue::of(Uuid::nil()), in_flight: None }
     }
 
     /// The next messages, if there are any.
@@ -80,8 +80,8 @@ impl Backlog {
     /// Lets go of the messages of `batch`: the destination has acknowledged them.
     pub fn acknowledge(&mut self, batch: Batch) {
         let last = batch.last_sequence().unwrap_or(batch.acknowledged);
-        let origin = self.on_its_way.take();
-        self.line(batch.instance_id).acknowledged = last;
+        let origin = self.in_flight.take();
+        self.queue(batch.instance_id).acknowledged = last;
         if let Some(spool) = &self.spool {
             spool.acknowledge(batch.instance_id, last);
         }
@@ -99,14 +99,14 @@ impl Backlog {
             Some(spool) => spool.rewind(instance_id, newest).await,
             None => None,
         };
-        if self.on_its_way.take() == Some(Origin::Outbox) {
+        if self.in_flight.take() == Some(Origin::Outbox) {
             self.outbox.give_back(batch);
         }
         // A server that lost messages of one instance may have lost those of others: the spool offers them anew.
-        self.left = Line::of(self.left.instance_id);
-        self.more_left = self.spool.is_some();
-        let line = self.line(instance_id);
-        *line = Line { acknowledged: newest, read: newest, ..Line::of(instance_id) };
+        self.leftover = Queue::of(self.leftover.instance_id);
+        self.more_leftovers = self.spool.is_some();
+        let queue = self.queue(instance_id);
+        *queue = Queue { acknowledged: newest, read: newest, ..Queue::of(instance_id) };
         again.map_or(lost, |first| lost.min(first.saturating_sub(newest + 1)))
     }
 
@@ -129,37 +129,37 @@ impl Backlog {
 
     fn take_from_outbox(&mut self) -> Option<Batch> {
         let batch = self.outbox.try_next_batch()?;
-        self.on_its_way = Some(Origin::Outbox);
+        self.in_flight = Some(Origin::Outbox);
         Some(Batch { acknowledged: self.live.acknowledged, ..batch })
     }
 
     async fn take_from_disk(&mut self, spool: &Spool) -> Option<Batch> {
         while self.live.messages.is_empty() && spool.written() > self.live.read {
-            let Some(stretch) = spool.read(Of::Live).await else { break };
-            self.outbox.report(self.live.extend(stretch));
+            let Some(found) = spool.read(Source::Live).await else { break };
+            self.outbox.report(self.live.extend(found));
         }
         if let Some(batch) = self.live.next_batch() {
-            self.on_its_way = Some(Origin::Spool);
+            self.in_flight = Some(Origin::Spool);
             return Some(batch);
         }
-        while self.more_left && self.left.messages.is_empty() {
-            match spool.read(Of::Left).await {
-                Some(stretch) => {
-                    if stretch.instance_id != self.left.instance_id {
-                        self.left = Line { acknowledged: stretch.acknowledged, ..Line::of(stretch.instance_id) };
+        while self.more_leftovers && self.leftover.messages.is_empty() {
+            match spool.read(Source::Leftover).await {
+                Some(found) => {
+                    if found.instance_id != self.leftover.instance_id {
+                        self.leftover = Queue { acknowledged: found.acknowledged, ..Queue::of(found.instance_id) };
                     }
-                    self.outbox.report(self.left.extend(stretch));
+                    self.outbox.report(self.leftover.extend(found));
                 }
-                None => self.more_left = false,
+                None => self.more_leftovers = false,
             }
         }
-        let batch = self.left.next_batch()?;
-        self.on_its_way = Some(Origin::Spool);
+        let batch = self.leftover.next_batch()?;
+        self.in_flight = Some(Origin::Spool);
         Some(batch)
     }
 
-    fn line(&mut self, instance_id: Uuid) -> &mut Line {
-        if instance_id == self.live.instance_id { &mut self.live } else { &mut self.left }
+    fn queue(&mut self, instance_id: Uuid) -> &mut Queue {
+        if instance_id == self.live.instance_id { &mut self.live } else { &mut self.leftover }
     }
 }
 
@@ -193,17 +193,17 @@ impl Arrivals {
     }
 }
 
-impl Line {
+impl Queue {
     fn of(instance_id: Uuid) -> Self {
         Self { instance_id, acknowledged: 0, read: 0, messages: VecDeque::new() }
     }
 
     /// Takes in what was read, and gives out what turned out to be lost.
-    fn extend(&mut self, stretch: Stretch) -> Vec<Loss> {
-        self.messages.extend(stretch.messages);
-        let lost = stretch.losses.iter().flat_map(|loss| &loss.numbers).map(|numbers| *numbers.end()).max();
+    fn extend(&mut self, found: SpoolRead) -> Vec<Loss> {
+        self.messages.extend(found.messages);
+        let lost = found.losses.iter().flat_map(|loss| &loss.numbers).map(|numbers| *numbers.end()).max();
         self.read = self.messages.back().map(|message| message.sequence).max(lost).unwrap_or(0).max(self.read);
-        stretch.losses
+        found.losses
     }
 
     fn next_batch(&mut self) -> Option<Batch> {

@@ -10,15 +10,15 @@ use std::time::SystemTime;
 #[cfg(test)]
 pub(crate) mod simulated;
 
-/// A tree of folders and files.
+/// A tree of directories and files.
 pub(crate) trait FileSystem: Debug + Send + Sync {
-    /// Makes a folder and those above it. It is no error if they are there.
+    /// Makes a directory and those above it. It is no error if they are there.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// What is in a folder, in any order.
+    /// What is in a directory, in any order.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
     /// The size of a file in bytes.
     fn len(&self, path: &Path) -> io::Result<u64>;
-    /// When a file, or the list of what is in a folder, last changed.
+    /// When a file, or the list of what is in a directory, last changed.
     fn modified(&self, path: &Path) -> io::Result<SystemTime>;
     /// Whether there is something at `path`.
     fn exists(&self, path: &Path) -> bool;
@@ -26,13 +26,13 @@ pub(crate) trait FileSystem: Debug + Send + Sync {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn OpenFile>>;
     /// Locks a file, which is made if it is not there; `None` when somebody else has the lock.
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
-    /// Renames a file or a folder. A file at `to` is replaced.
+    /// Renames a file or a directory. A file at `to` is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
-    /// Removes a folder and all that is in it.
+    /// Removes a directory and all that is in it.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Makes the names in a folder survive a power failure.
+    /// Makes the names in a directory survive a power failure.
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
 }
 

@@ -63,7 +63,7 @@ pub enum Event<'a> {
     SpoolRecovered,
     /// Somebody removed the spool's files. They are made anew.
     SpoolRemoved {
-        /// The folder of the spool.
+        /// The directory of the spool.
         directory: &'a Path,
     },
     /// An earlier instance left messages. They are being delivered.
@@ -80,7 +80,7 @@ pub enum Event<'a> {
     },
     /// What an earlier instance left cannot be read.
     LeftoverUnreadable {
-        /// The folder of its messages.
+        /// The directory of its messages.
         directory: &'a Path,
         /// What the file system said.
         error: &'a io::Error,

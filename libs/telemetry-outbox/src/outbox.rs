@@ -52,7 +52,7 @@ struct Ledger {
     waiting: VecDeque<EncodedMessage>,
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.
-    untold: Gaps,
+    unreported: Gaps,
     closed: bool,
 }
 
@@ -66,7 +66,7 @@ impl Outbox {
             observer,
             waiting: VecDeque::new(),
             status: OutboxStatus::default(),
-            untold: Gaps::default(),
+            unreported: Gaps::default(),
             closed: false,
         };
         Self { shared: Arc::new(Shared { ledger: Mutex::new(ledger), changed: Notify::new() }) }
@@ -133,7 +133,7 @@ impl Outbox {
         for message in &batch.messages {
             ledger.release(message);
         }
-        ledger.tell_of_losses();
+        ledger.append_gap_records();
     }
 
     /// Says that nothing more will be appended.
@@ -163,7 +163,7 @@ impl Outbox {
     #[must_use]
     pub fn status(&self) -> OutboxStatus {
         let ledger = self.ledger();
-        OutboxStatus { untold: ledger.untold.count(), ..ledger.status }
+        OutboxStatus { unreported: ledger.unreported.count(), ..ledger.status }
     }
 
     /// The identity of this instance.
@@ -186,7 +186,7 @@ impl Ledger {
         })?;
         let is_gap_record = encoded.is_gap_record;
         self.status.messages += 1;
-        self.status.bytes += memory_of(&encoded);
+        self.status.bytes += memory_bytes(&encoded);
         self.waiting.push_back(encoded);
         // A gap record is small, and if it cost a message it would need another one.
         if !is_gap_record {
@@ -197,7 +197,7 @@ impl Ledger {
 
     fn make_room(&mut self) {
         let lost_before = self.status.lost;
-        let is_first = self.untold.count() == 0;
+        let is_first = self.unreported.count() == 0;
         if self.is_too_full() && self.settings.on_full == OnFull::Decimate {
             self.decimate();
         }
@@ -254,13 +254,13 @@ impl Ledger {
         self.lose(message.sequence, reason);
         if let Some(gap) = message.gap_record() {
             let told = Loss::named_by(&gap, self.stamper.instance_id());
-            self.untold.add(self.other_instance(&told), told);
+            self.unreported.add(self.other_instance(&told), told);
         }
     }
 
     fn lose(&mut self, sequence: u64, reason: GapReason) {
         self.status.lost += 1;
-        self.untold
+        self.unreported
             .add(None, Loss { instance_id: self.stamper.instance_id(), numbers: vec![sequence..=sequence], reason });
     }
 
@@ -269,7 +269,7 @@ impl Ledger {
         self.status.lost += count;
         let (reason, instance_id) = (loss.reason, loss.instance_id);
         self.observer.observe(Event::SpooledMessagesLost { count, reason, instance_id });
-        self.untold.add(self.other_instance(&loss), loss);
+        self.unreported.add(self.other_instance(&loss), loss);
     }
 
     /// Whose numbers they are, when not those of this instance.
@@ -277,8 +277,8 @@ impl Ledger {
         Some(loss.instance_id).filter(|id| *id != self.stamper.instance_id())
     }
 
-    fn tell_of_losses(&mut self) {
-        for gap in self.untold.take() {
+    fn append_gap_records(&mut self) {
+        for gap in self.unreported.take() {
             // It cannot be invalid: it is made of ascending ranges that are not empty.
             let _ = self.append(gap.into());
         }
@@ -286,16 +286,16 @@ impl Ledger {
 
     fn next_batch(&mut self) -> Option<Batch> {
         if self.waiting.is_empty() {
-            self.tell_of_losses();
+            self.append_gap_records();
         }
         let max_bytes = BATCH_MAX_BYTES.min(self.settings.max_bytes / BATCH_MAX_SHARE);
         let mut messages = Vec::new();
         let mut bytes = 0;
         while let Some(message) = self.waiting.pop_front_if(|next| {
-            let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + memory_of(next) <= max_bytes;
+            let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + memory_bytes(next) <= max_bytes;
             fits || messages.is_empty()
         }) {
-            bytes += memory_of(&message);
+            bytes += memory_bytes(&message);
             messages.push(message);
         }
         let instance_id = self.stamper.instance_id();
@@ -304,11 +304,11 @@ impl Ledger {
 
     fn release(&mut self, message: &EncodedMessage) {
         self.status.messages -= 1;
-        self.status.bytes -= memory_of(message);
+        self.status.bytes -= memory_bytes(message);
     }
 }
 
-fn memory_of(message: &EncodedMessage) -> usize {
+fn memory_bytes(message: &EncodedMessage) -> usize {
     message.body.len() + ENTRY_OVERHEAD_BYTES
 }
 

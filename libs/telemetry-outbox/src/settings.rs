@@ -28,7 +28,7 @@ pub struct OutboxSettings {
 /// Where and how messages are kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolSettings {
-    /// The folder. It is made if it is not there.
+    /// The directory. It is made if it is not there.
     pub directory: PathBuf,
     /// Bytes that all its files may take.
     pub max_bytes: u64,

@@ -1,7 +1,7 @@
 //! The disk behind the outbox: what is written there survives the process, and an outage of any length that fits.
 //!
 //! Each message is appended to the spool before it is offered to the destination, and released once acknowledged. Every
-//! start of the collector has a log of its own, a folder named by its instance; the log of a start that has ended is
+//! start of the collector has a log of its own, a directory named by its instance; the log of a start that has ended is
 //! delivered by the next one. Two collectors can share a directory: a log that is in use is locked.
 //!
 //! ```text
@@ -13,9 +13,9 @@
 //! A disk that is full, read-only or gone costs durability alone: messages then stay in the outbox and go on from there,
 //! until the disk takes them again.
 
-mod condemned;
 mod context;
 mod cursor;
+mod given_up;
 mod log;
 mod record;
 mod segment;
@@ -34,7 +34,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use context::Context;
-pub(crate) use store::{Of, Stretch};
+pub(crate) use store::{Source, SpoolRead};
 use worker::Worker;
 
 use crate::batch::Batch;
@@ -124,9 +124,9 @@ impl Spool {
     }
 
     /// The next messages from disk, if there are any.
-    pub(crate) async fn read(&self, of: Of) -> Option<Stretch> {
-        match self.worker.read(of).await {
-            Ok(stretch) => stretch,
+    pub(crate) async fn read(&self, source: Source) -> Option<SpoolRead> {
+        match self.worker.read(source).await {
+            Ok(found) => found,
             Err(error) => {
                 self.context.observe(Event::ReadFailed { error: &error });
                 None

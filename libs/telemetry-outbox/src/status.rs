@@ -10,7 +10,7 @@ pub struct OutboxStatus {
     /// Numbers without a message since the start: given up, or never valid.
     pub lost: u64,
     /// Those of them that no gap record names yet.
-    pub untold: u64,
+    pub unreported: u64,
 }
 
 /// What is on disk.
@@ -21,7 +21,7 @@ pub struct SpoolStatus {
     /// Messages of this instance that are on disk and not acknowledged.
     pub waiting: u64,
     /// Earlier instances whose messages are not all delivered.
-    pub left: usize,
+    pub leftovers: usize,
 }
 
 /// What waits, wherever it does.

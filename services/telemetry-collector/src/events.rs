@@ -215,13 +215,15 @@ pub(crate) fn stopping(grace: Duration, backlog: BacklogStatus) {
 }
 
 pub(crate) fn stopped(backlog: BacklogStatus) {
-    let OutboxStatus { messages: undelivered, lost: given_up, untold, .. } = backlog.outbox;
-    let SpoolStatus { waiting: spooled, left: earlier_starts, .. } = backlog.spool.unwrap_or_default();
-    let told = given_up == 0 || untold == 0;
+    let OutboxStatus { messages: undelivered, lost: given_up, unreported, .. } = backlog.outbox;
+    let SpoolStatus { waiting: spooled, leftovers: earlier_starts, .. } = backlog.spool.unwrap_or_default();
+    let reported = given_up == 0 || unreported == 0;
     match (undelivered, spooled, earlier_starts) {
         (0, 0, 0) if given_up == 0 => info!("stopped; every message was delivered"),
-        (0, 0, 0) if told => info!(given_up, "stopped; every message was delivered except those listed in gap records"),
-        (0, ..) if told => {
+        (0, 0, 0) if reported => {
+            info!(given_up, "stopped; every message was delivered except those listed in gap records")
+        }
+        (0, ..) if reported => {
             info!(
                 spooled,
                 earlier_starts, given_up, "stopped; what was not delivered is in the spool for the next start"

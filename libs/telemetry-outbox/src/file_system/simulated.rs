@@ -25,7 +25,7 @@ pub(crate) struct SimulatedDisk {
 
 /// What survives of each change that was not synced, in the order of the changes.
 pub(crate) trait Fate {
-    /// Whether a change of a folder survives.
+    /// Whether a change of a directory survives.
     fn keeps_name(&mut self) -> bool;
     /// How many of a write's bytes survive.
     fn kept_bytes(&mut self, len: usize) -> usize;
@@ -64,7 +64,7 @@ struct Tree(HashMap<Inode, Node>);
 
 #[derive(Debug, Clone)]
 enum Node {
-    Folder(BTreeMap<OsString, Inode>),
+    Directory(BTreeMap<OsString, Inode>),
     File(Vec<u8>),
 }
 
@@ -100,7 +100,7 @@ struct HeldLock {
 impl SimulatedDisk {
     pub(crate) fn new() -> Self {
         let mut tree = Tree::default();
-        tree.0.insert(ROOT, Node::Folder(BTreeMap::new()));
+        tree.0.insert(ROOT, Node::Directory(BTreeMap::new()));
         let state = State {
             seen: tree.clone(),
             durable: tree,
@@ -179,13 +179,13 @@ impl SimulatedDisk {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let state = self.state();
         let mut found = Vec::new();
-        let mut folders = vec![(PathBuf::from("/"), ROOT)];
-        while let Some((path, inode)) = folders.pop() {
-            if let Some(Node::Folder(names)) = state.seen.0.get(&inode) {
+        let mut directories = vec![(PathBuf::from("/"), ROOT)];
+        while let Some((path, inode)) = directories.pop() {
+            if let Some(Node::Directory(names)) = state.seen.0.get(&inode) {
                 for (name, inode) in names {
                     match state.seen.0.get(inode) {
                         Some(Node::File(_)) => found.push((*inode, path.join(name))),
-                        _ => folders.push((path.join(name), *inode)),
+                        _ => directories.push((path.join(name), *inode)),
                     }
                 }
             }
@@ -234,8 +234,8 @@ impl State {
                 self.modified.insert(*file, self.ticks);
             }
             Change::Names(names) => {
-                for (folder, ..) in names {
-                    self.modified.insert(*folder, self.ticks);
+                for (directory, ..) in names {
+                    self.modified.insert(*directory, self.ticks);
                 }
             }
         }
@@ -243,13 +243,13 @@ impl State {
         self.unsynced.push(change);
     }
 
-    fn make(&mut self, folder: Inode, name: OsString, node: Node) -> Inode {
+    fn make(&mut self, directory: Inode, name: OsString, node: Node) -> Inode {
         let inode = self.next_inode;
         self.next_inode += 1;
         self.seen.0.insert(inode, node.clone());
         self.durable.0.insert(inode, node);
         self.modified.insert(inode, self.ticks);
-        self.change(Change::Names(vec![(folder, name, Some(inode))]));
+        self.change(Change::Names(vec![(directory, name, Some(inode))]));
         inode
     }
 
@@ -278,7 +278,7 @@ impl State {
             .0
             .values()
             .filter_map(|node| match node {
-                Node::Folder(names) => Some(names.values()),
+                Node::Directory(names) => Some(names.values()),
                 Node::File(_) => None,
             })
             .flatten()
@@ -303,8 +303,8 @@ impl Tree {
             }
             Change::SetLen { file, len } => self.content_mut(*file).resize(*len as usize, 0),
             Change::Names(names) => {
-                for (folder, name, inode) in names {
-                    let Some(Node::Folder(names)) = self.0.get_mut(folder) else { continue };
+                for (directory, name, inode) in names {
+                    let Some(Node::Directory(names)) = self.0.get_mut(directory) else { continue };
                     match inode {
                         Some(inode) => names.insert(name.clone(), *inode),
                         None => names.remove(name),
@@ -317,22 +317,22 @@ impl Tree {
     fn content_mut(&mut self, file: Inode) -> &mut Vec<u8> {
         match self.0.entry(file).or_insert_with(|| Node::File(Vec::new())) {
             Node::File(content) => content,
-            Node::Folder(_) => unreachable!("a folder is not written to"),
+            Node::Directory(_) => unreachable!("a directory is not written to"),
         }
     }
 
     fn find(&self, path: &Path) -> io::Result<Inode> {
         path.components().skip(1).try_fold(ROOT, |inode, component| match self.0.get(&inode) {
-            Some(Node::Folder(names)) => {
+            Some(Node::Directory(names)) => {
                 names.get(component.as_os_str()).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
             }
             _ => Err(io::ErrorKind::NotADirectory.into()),
         })
     }
 
-    fn names(&self, folder: Inode) -> io::Result<&BTreeMap<OsString, Inode>> {
-        match self.0.get(&folder) {
-            Some(Node::Folder(names)) => Ok(names),
+    fn names(&self, directory: Inode) -> io::Result<&BTreeMap<OsString, Inode>> {
+        match self.0.get(&directory) {
+            Some(Node::Directory(names)) => Ok(names),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
@@ -353,18 +353,18 @@ fn folder_and_name(path: &Path) -> io::Result<(&Path, OsString)> {
 impl FileSystem for SimulatedDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let mut folder = ROOT;
+        let mut directory = ROOT;
         for component in path.components().skip(1) {
             let name = component.as_os_str().to_owned();
-            folder = match state.seen.names(folder)?.get(&name) {
+            directory = match state.seen.names(directory)?.get(&name) {
                 Some(inode) => *inode,
                 None => {
                     state.tick()?;
-                    state.make(folder, name, Node::Folder(BTreeMap::new()))
+                    state.make(directory, name, Node::Directory(BTreeMap::new()))
                 }
             };
         }
-        state.seen.names(folder).map(drop)
+        state.seen.names(directory).map(drop)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
@@ -390,9 +390,9 @@ impl FileSystem for SimulatedDisk {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn OpenFile>> {
         let mut state = self.state();
-        let (folder, name) = folder_and_name(path)?;
-        let folder = state.seen.find(folder)?;
-        let there = state.seen.names(folder)?.get(&name).copied();
+        let (directory, name) = folder_and_name(path)?;
+        let directory = state.seen.find(directory)?;
+        let there = state.seen.names(directory)?.get(&name).copied();
         let inode = match (there, how) {
             (Some(inode), Open::New) => {
                 state.tick()?;
@@ -403,7 +403,7 @@ impl FileSystem for SimulatedDisk {
             (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
             (None, Open::New | Open::Update) => {
                 state.tick()?;
-                state.make(folder, name, Node::File(Vec::new()))
+                state.make(directory, name, Node::File(Vec::new()))
             }
         };
         Ok(Box::new(Handle { disk: self.clone(), inode, boot: state.boot }))
@@ -430,10 +430,10 @@ impl FileSystem for SimulatedDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.seen.find(path)?;
-        let (folder, name) = folder_and_name(path)?;
-        let folder = state.seen.find(folder)?;
+        let (directory, name) = folder_and_name(path)?;
+        let directory = state.seen.find(directory)?;
         state.tick()?;
-        state.change(Change::Names(vec![(folder, name, None)]));
+        state.change(Change::Names(vec![(directory, name, None)]));
         Ok(())
     }
 
@@ -449,7 +449,7 @@ impl FileSystem for SimulatedDisk {
         let directory = state.seen.find(directory)?;
         state.tick()?;
         state.sync(
-            |change| matches!(change, Change::Names(names) if names.iter().any(|(folder, ..)| *folder == directory)),
+            |change| matches!(change, Change::Names(names) if names.iter().any(|(parent, ..)| *parent == directory)),
         );
         Ok(())
     }

@@ -119,23 +119,23 @@ async fn when_there_is_no_room_the_oldest_go_and_a_gap_record_names_them() {
     for _ in 0..7 {
         outbox.append(sample()).unwrap();
     }
-    assert_eq!((outbox.status().lost, outbox.status().untold), (4, 4));
+    assert_eq!((outbox.status().lost, outbox.status().unreported), (4, 4));
     let messages = take_all(&outbox).await;
     assert_eq!(sequences(&messages), [5, 6, 7, 8]);
     assert_eq!(*gap(&messages[3]), GapRecord::new([1..=4], GapReason::OutboxFull));
-    assert_eq!((outbox.status().lost, outbox.status().untold), (4, 0));
+    assert_eq!((outbox.status().lost, outbox.status().unreported), (4, 0));
 }
 
 #[tokio::test]
 async fn messages_on_their_way_are_not_given_up() {
     let outbox = outbox(3 * sample_bytes());
     outbox.append(sample()).unwrap();
-    let on_its_way = outbox.next_batch().await.unwrap();
+    let in_flight = outbox.next_batch().await.unwrap();
     for _ in 0..4 {
         outbox.append(sample()).unwrap();
     }
-    assert_eq!(sequences(&read(&on_its_way)), [1]);
-    outbox.acknowledge(on_its_way);
+    assert_eq!(sequences(&read(&in_flight)), [1]);
+    outbox.acknowledge(in_flight);
     let rest = take_all(&outbox).await;
     assert_eq!(sequences(&rest), [4, 5, 6]);
     assert_eq!(*gap(&rest[2]), GapRecord::new([2..=3], GapReason::OutboxFull));
@@ -163,11 +163,11 @@ async fn an_outage_keeps_the_newest_in_a_small_outbox() {
     for _ in 0..8 {
         outbox.append(sample()).unwrap();
     }
-    let on_its_way = outbox.next_batch().await.unwrap();
+    let in_flight = outbox.next_batch().await.unwrap();
     for _ in 0..100 {
         outbox.append(sample()).unwrap();
     }
-    assert!(on_its_way.messages.len() <= 2);
+    assert!(in_flight.messages.len() <= 2);
     assert!(outbox.status().messages >= 7, "{:?}", outbox.status());
 }
 
@@ -220,7 +220,7 @@ async fn losses_behind_the_outbox_are_told_with_whose_they_are() {
         Loss { instance_id: outbox.instance_id(), numbers: vec![2..=3], reason: GapReason::SpoolDamaged },
         Loss { instance_id: other, numbers: vec![9..=9], reason: GapReason::SpoolFull },
     ]);
-    assert_eq!((outbox.status().lost, outbox.status().untold), (3, 3));
+    assert_eq!((outbox.status().lost, outbox.status().unreported), (3, 3));
     let told = take_all_of_closed(&outbox).await;
     assert_eq!(*gap(&told[0]), GapRecord::new([2..=3], GapReason::SpoolDamaged));
     assert_eq!(*gap(&told[1]), GapRecord::new([9..=9], GapReason::SpoolFull).of_instance(other));
@@ -321,7 +321,7 @@ proptest! {
             accounted.sort_unstable();
             let numbered = outbox.ledger().stamper.last_sequence();
             prop_assert_eq!(accounted, (1..=numbered).collect::<Vec<_>>());
-            prop_assert_eq!(outbox.status().untold, 0);
+            prop_assert_eq!(outbox.status().unreported, 0);
             Ok(())
         })?;
     }

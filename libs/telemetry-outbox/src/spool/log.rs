@@ -1,4 +1,4 @@
-//! What one start of the collector left on disk, or leaves: a folder of segments, read in order and released once
+//! What one start of the collector left on disk, or leaves: a directory of segments, read in order and released once
 //! acknowledged.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use telemetry_proto::v1::GapReason;
 use uuid::Uuid;
 
-use super::condemned::{Condemned, Extent};
 use super::context::Context;
 use super::cursor::Cursor;
+use super::given_up::{Extent, GivenUp};
 use super::record;
 use super::segment::{Chunk, Segment};
 use crate::batch::EncodedMessage;
@@ -35,25 +35,25 @@ pub(super) struct Log {
     segments: VecDeque<Segment>,
     cursor: Cursor,
     /// What is given up, until gap records name it.
-    condemned: Vec<Condemned>,
+    given_up: Vec<GivenUp>,
     position: Position,
     /// What was read before it was asked for.
-    ahead: Option<Found>,
+    ahead: Option<LogRead>,
     /// The highest number that the destination acknowledged.
     pub(super) acknowledged: u64,
     /// The highest number that was read.
     read: u64,
     /// Something could not be read behind `read`; the next message tells how many numbers that were.
     damaged: bool,
-    /// Folders in which a name is new that a power failure could cost.
-    unsynced_folders: BTreeSet<PathBuf>,
+    /// Directories in which a name is new that a power failure could cost.
+    unsynced_directories: BTreeSet<PathBuf>,
     /// Somebody was told that there is something in it.
     pub(super) is_announced: bool,
     context: Context,
 }
 
 /// Messages, and what turned out to be lost before them.
-type Found = (Vec<EncodedMessage>, Option<Loss>);
+type LogRead = (Vec<EncodedMessage>, Option<Loss>);
 
 /// Where the next read begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,10 +68,10 @@ impl Log {
     pub(super) fn create(root: &Path, instance_id: Uuid, context: Context) -> io::Result<Self> {
         let directory = root.join(instance_id.to_string());
         let unseen = root.join(format!(".{instance_id}"));
-        let unsynced_folders = make_folders(&unseen, &context)?;
+        let unsynced_directories = create_directories(&unseen, &context)?;
         let lock = lock(&unseen, &context)?.ok_or(io::ErrorKind::ResourceBusy)?;
         context.file_system.rename(&unseen, &directory)?;
-        Ok(Self { unsynced_folders, ..Self::new(instance_id, directory, lock, context) })
+        Ok(Self { unsynced_directories, ..Self::new(instance_id, directory, lock, context) })
     }
 
     /// The log in `directory`, unless that is none or the instance still runs.
@@ -100,13 +100,13 @@ impl Log {
             directory,
             lock,
             segments: VecDeque::new(),
-            condemned: Vec::new(),
+            given_up: Vec::new(),
             position: Position::default(),
             ahead: None,
             acknowledged: 0,
             read: 0,
             damaged: false,
-            unsynced_folders: BTreeSet::new(),
+            unsynced_directories: BTreeSet::new(),
             is_announced: false,
             context,
         }
@@ -118,7 +118,7 @@ impl Log {
 
     /// Bytes of all that is not given up.
     pub(super) fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.len - self.condemned_bytes(segment.first)).sum()
+        self.segments.iter().map(|segment| segment.len - self.given_up_bytes(segment.first)).sum()
     }
 
     /// Whether the newest file is still where it was made.
@@ -126,9 +126,9 @@ impl Log {
         self.segments.back().is_none_or(Segment::is_in_place)
     }
 
-    /// Makes the folder again after somebody removed it. What was in it is still readable, but only by this process.
+    /// Makes the directory again after somebody removed it. What was in it is still readable, but only by this process.
     pub(super) fn restore(&mut self) -> io::Result<()> {
-        self.unsynced_folders.append(&mut make_folders(&self.directory, &self.context)?);
+        self.unsynced_directories.append(&mut create_directories(&self.directory, &self.context)?);
         self.lock = lock(&self.directory, &self.context)?.ok_or(io::ErrorKind::ResourceBusy)?;
         self.cursor = Cursor::of(&self.directory, self.file_system());
         self.cursor.write(self.acknowledged)
@@ -147,7 +147,7 @@ impl Log {
             return Err(error);
         }
         self.segments.push_back(new);
-        self.unsynced_folders.insert(self.directory.clone());
+        self.unsynced_directories.insert(self.directory.clone());
         self.close_files();
         Ok(())
     }
@@ -155,9 +155,9 @@ impl Log {
     /// Makes what was appended survive a power failure.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.segments.iter_mut().try_for_each(Segment::sync)?;
-        while let Some(folder) = self.unsynced_folders.first() {
-            self.context.file_system.sync_dir(folder)?;
-            self.unsynced_folders.pop_first();
+        while let Some(directory) = self.unsynced_directories.first() {
+            self.context.file_system.sync_dir(directory)?;
+            self.unsynced_directories.pop_first();
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Log {
     }
 
     /// The next messages that are not acknowledged, if there are any, and what turned out to be lost before them.
-    pub(super) fn read(&mut self) -> Option<Found> {
+    pub(super) fn read(&mut self) -> Option<LogRead> {
         self.ahead.take().or_else(|| self.read_files())
     }
 
@@ -185,7 +185,7 @@ impl Log {
         self.ahead.is_some()
     }
 
-    fn read_files(&mut self) -> Option<Found> {
+    fn read_files(&mut self) -> Option<LogRead> {
         while let Some(segment) = self.segments.get_mut(self.position.segment) {
             if self.position.offset >= segment.len {
                 let last = *segment.last.get_or_insert(self.read);
@@ -304,13 +304,13 @@ impl Log {
         let (messages, unreadable) = self.segments[index].read_all()?;
         let losses = self.losses(&messages, GapReason::SpoolFull, unreadable);
         let segment = self.segments.remove(index).map(Extent::Segment);
-        self.condemned.extend(segment.map(|extent| Condemned::new(extent, &losses)));
+        self.given_up.extend(segment.map(|extent| GivenUp::new(extent, &losses)));
         Ok(Some(losses))
     }
 
     /// Gives up every second sample of the file that was thinned the least, the oldest of them. What is lost by it.
     pub(super) fn thin(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
-        let whole = self.candidates(is_live).filter(|index| self.condemned_bytes(self.segments[*index].first) == 0);
+        let whole = self.candidates(is_live).filter(|index| self.given_up_bytes(self.segments[*index].first) == 0);
         let least = whole.min_by_key(|index| self.segments[*index].thinned);
         let Some(segment) = least.and_then(|index| self.segments.get_mut(index)) else { return Ok(None) };
         let (messages, unreadable) = segment.read_all()?;
@@ -324,7 +324,7 @@ impl Log {
         }
         let (first, lost_bytes) = (segment.first, lost.iter().map(record::size).sum());
         let losses = self.losses(&lost, GapReason::Decimated, unreadable);
-        self.condemned.push(Condemned::new(Extent::Part { first, kept, lost_bytes }, &losses));
+        self.given_up.push(GivenUp::new(Extent::Part { first, kept, lost_bytes }, &losses));
         self.close_files();
         Ok(Some(losses))
     }
@@ -337,8 +337,8 @@ impl Log {
     }
 
     /// Bytes of what is given up of the segment that begins with `first`.
-    fn condemned_bytes(&self, first: u64) -> u64 {
-        self.condemned.iter().map(|condemned| condemned.bytes_of(first)).sum()
+    fn given_up_bytes(&self, first: u64) -> u64 {
+        self.given_up.iter().map(|given_up| given_up.bytes_in(first)).sum()
     }
 
     /// What is lost with `messages`, and with those that were `unreadable` before.
@@ -361,22 +361,22 @@ impl Log {
         losses
     }
 
-    /// Notes that a gap record on disk names `loss`.
-    pub(super) fn note_named(&mut self, loss: &Loss) {
-        self.condemned.iter_mut().for_each(|condemned| condemned.note_named(loss));
+    /// Marks that a gap record on disk names `loss`.
+    pub(super) fn mark_reported(&mut self, loss: &Loss) {
+        self.given_up.iter_mut().for_each(|given_up| given_up.mark_reported(loss));
     }
 
     /// Whether something that was given up can be deleted.
-    pub(super) fn has_named(&self) -> bool {
-        self.condemned.iter().any(Condemned::is_named)
+    pub(super) fn has_reported(&self) -> bool {
+        self.given_up.iter().any(GivenUp::is_reported)
     }
 
     /// Deletes what was given up and is named. What is in flight meanwhile arrives all the same.
-    pub(super) fn delete_named(&mut self, is_live: bool) -> io::Result<()> {
-        let (named, unnamed) = std::mem::take(&mut self.condemned).into_iter().partition(Condemned::is_named);
-        self.condemned = unnamed;
-        for condemned in named as Vec<Condemned> {
-            match condemned.extent {
+    pub(super) fn delete_reported(&mut self, is_live: bool) -> io::Result<()> {
+        let (named, unreported) = std::mem::take(&mut self.given_up).into_iter().partition(GivenUp::is_reported);
+        self.given_up = unreported;
+        for given_up in named as Vec<GivenUp> {
+            match given_up.extent {
                 Extent::Segment(segment) => segment.delete()?,
                 Extent::Part { first, kept, .. } => {
                     if let Some(index) = self.candidates(is_live).find(|index| self.segments[*index].first == first) {
@@ -410,12 +410,12 @@ impl Log {
     }
 }
 
-/// Makes a folder and those above it. The folders in which a name is new by that.
-fn make_folders(directory: &Path, context: &Context) -> io::Result<BTreeSet<PathBuf>> {
-    let missing = directory.ancestors().take_while(|folder| !context.file_system.exists(folder));
+/// Makes a directory and those above it. The directories in which a name is new by that.
+fn create_directories(directory: &Path, context: &Context) -> io::Result<BTreeSet<PathBuf>> {
+    let missing = directory.ancestors().take_while(|directory| !context.file_system.exists(directory));
     let parents = missing.filter_map(Path::parent);
-    // A relative path has the working folder above it.
-    let parents = parents.map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    // A relative path has the working directory above it.
+    let parents = parents.map(|directory| if directory == Path::new("") { Path::new(".") } else { directory });
     let parents = parents.map(Path::to_owned).collect();
     context.file_system.create_dir_all(directory)?;
     Ok(parents)

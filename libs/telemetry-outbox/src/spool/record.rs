@@ -19,7 +19,7 @@ const MESSAGE_MAX_BYTES: usize = 64 << 20;
 
 /// What stands at one place of a segment.
 #[derive(Debug, PartialEq)]
-pub(super) enum Found {
+pub(super) enum Parsed {
     /// A message; the next record is at `end`.
     Message { message: EncodedMessage, end: usize },
     /// The beginning of a record, which needs `missing` more bytes.
@@ -48,35 +48,35 @@ pub(super) fn write(message: &EncodedMessage, buffer: &mut Vec<u8>) {
 }
 
 /// What stands in `bytes` at `at`. The message shares their memory.
-pub(super) fn read(bytes: &Bytes, at: usize) -> Found {
+pub(super) fn read(bytes: &Bytes, at: usize) -> Parsed {
     let rest = &bytes[at..];
     let magic = MAGIC.to_le_bytes();
     if !magic.starts_with(&rest[..rest.len().min(magic.len())]) {
-        return Found::Damage;
+        return Parsed::Damage;
     }
     if rest.len() < HEADER_BYTES {
-        return Found::Incomplete { missing: HEADER_BYTES - rest.len() };
+        return Parsed::Incomplete { missing: HEADER_BYTES - rest.len() };
     }
     let length = u32_at(rest, 4) as usize;
     if length > MESSAGE_MAX_BYTES {
-        return Found::Damage;
+        return Parsed::Damage;
     }
     let end = HEADER_BYTES + length;
     if rest.len() < end {
-        return Found::Incomplete { missing: end - rest.len() };
+        return Parsed::Incomplete { missing: end - rest.len() };
     }
     if checksum(&rest[..CHECKSUM_AT], &rest[HEADER_BYTES..end]) != u32_at(rest, CHECKSUM_AT) {
-        return Found::Damage;
+        return Parsed::Damage;
     }
     let sequence = u64::from(u32_at(rest, 8)) | u64::from(u32_at(rest, 12)) << 32;
     let is_gap_record = u32_at(rest, 16) & GAP_RECORD != 0;
     let json = bytes.slice(at + HEADER_BYTES..at + end);
-    Found::Message { message: EncodedMessage { sequence, body: json, is_gap_record }, end: at + end }
+    Parsed::Message { message: EncodedMessage { sequence, body: json, is_gap_record }, end: at + end }
 }
 
 /// Where the next whole record stands at or behind `from`, if there is one.
 pub(super) fn find(bytes: &Bytes, from: usize) -> Option<usize> {
-    (from..bytes.len()).find(|at| matches!(read(bytes, *at), Found::Message { .. }))
+    (from..bytes.len()).find(|at| matches!(read(bytes, *at), Parsed::Message { .. }))
 }
 
 fn checksum(header: &[u8], message: &[u8]) -> u32 {
@@ -116,7 +116,7 @@ mod tests {
             write(&message, &mut bytes);
             prop_assert_eq!(bytes.len() as u64, before as u64 + size(&message));
             let end = bytes.len();
-            prop_assert_eq!(read(&bytes.into(), before), Found::Message { message, end });
+            prop_assert_eq!(read(&bytes.into(), before), Parsed::Message { message, end });
         }
 
         #[test]
@@ -125,7 +125,7 @@ mod tests {
             let whole = bytes.len();
             bytes.truncate(kept.index(whole));
             match read(&bytes.clone().into(), 0) {
-                Found::Incomplete { missing } => prop_assert!(missing > 0 && bytes.len() + missing <= whole),
+                Parsed::Incomplete { missing } => prop_assert!(missing > 0 && bytes.len() + missing <= whole),
                 found => prop_assert!(false, "{:?}", found),
             }
         }
@@ -135,7 +135,7 @@ mod tests {
             let mut bytes = written(&message);
             let at = at.index(bytes.len());
             bytes[at] ^= 1_u8 << bit;
-            let is_message = matches!(read(&bytes.into(), 0), Found::Message { .. });
+            let is_message = matches!(read(&bytes.into(), 0), Parsed::Message { .. });
             prop_assert!(!is_message);
         }
 

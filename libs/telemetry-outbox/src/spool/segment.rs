@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::record::{self, Found};
+use super::record::{self, Parsed};
 use crate::batch::EncodedMessage;
 use crate::file_system::{FileSystem, Open, OpenFile};
 
@@ -108,21 +108,21 @@ impl Segment {
         let mut at = 0;
         while at < bytes.len() {
             match record::read(&bytes, at) {
-                Found::Message { message, end } => {
+                Parsed::Message { message, end } => {
                     chunk.messages.push(message);
                     at = end;
                 }
-                Found::Incomplete { missing } if offset + (bytes.len() + missing) as u64 <= self.len => {
+                Parsed::Incomplete { missing } if offset + (bytes.len() + missing) as u64 <= self.len => {
                     if !chunk.messages.is_empty() {
                         break;
                     }
                     // A message that is larger than what is read at a time.
                     bytes = self.bytes(offset, bytes.len() + missing)?;
                 }
-                Found::Incomplete { .. } | Found::Damage => {
+                Parsed::Incomplete { .. } | Parsed::Damage => {
                     if chunk.messages.is_empty() {
                         chunk.damaged = true;
-                        at = self.behind_damage(offset)?;
+                        at = self.skip_damage(offset)?;
                     }
                     break;
                 }
@@ -136,7 +136,7 @@ impl Segment {
     }
 
     /// How far it is from `offset` to the next whole record, or to the end.
-    fn behind_damage(&mut self, offset: u64) -> io::Result<usize> {
+    fn skip_damage(&mut self, offset: u64) -> io::Result<usize> {
         let rest = self.bytes(offset, usize::MAX)?;
         Ok(record::find(&rest, 1).unwrap_or(rest.len()))
     }

@@ -17,7 +17,7 @@ use telemetry_proto::v1::telemetry_message::Payload;
 use uuid::Uuid;
 
 use super::context::Context;
-use super::store::{Of, Store};
+use super::store::{Source, Store};
 use crate::batch::Encoding;
 use crate::file_system::FileSystem;
 use crate::file_system::simulated::{Fate, SimulatedDisk};
@@ -38,10 +38,10 @@ type Number = (Uuid, u64);
 enum Step {
     /// Takes samples and writes them to disk, all at once.
     Write(usize),
-    /// Delivers that many stretches of its own messages.
+    /// Delivers that many reads of its own messages.
     Deliver(usize),
-    /// Delivers that many stretches of what earlier programs left.
-    DeliverLeft(usize),
+    /// Delivers that many reads of what earlier programs left.
+    DeliverLeftover(usize),
     /// Syncs what was written, when the policy is not to do so with each write.
     Sync,
     /// Ends and starts again.
@@ -146,7 +146,7 @@ impl Machine {
         let mut program = self.start();
         for step in steps {
             let times = match step {
-                Step::Deliver(times) | Step::DeliverLeft(times) => *times,
+                Step::Deliver(times) | Step::DeliverLeftover(times) => *times,
                 Step::Write(_) | Step::Sync | Step::Restart => 1,
             };
             for _ in 0..times {
@@ -158,8 +158,8 @@ impl Machine {
                         (0..*samples).for_each(|_| drop(program.outbox.append(sample()).unwrap()));
                         program.write(self);
                     }
-                    Step::Deliver(_) => drop(program.deliver(Of::Live, self)),
-                    Step::DeliverLeft(_) => drop(program.deliver(Of::Left, self)),
+                    Step::Deliver(_) => drop(program.deliver(Source::Live, self)),
+                    Step::DeliverLeftover(_) => drop(program.deliver(Source::Leftover, self)),
                     Step::Sync => program.sync(self),
                     Step::Restart => {
                         // The locks go with the store.
@@ -176,7 +176,7 @@ impl Machine {
         let mut program = self.start();
         program.deliver_all(self);
         self.check_law(what);
-        assert_eq!(program.store.status().left, 0, "{what:?}: something is left");
+        assert_eq!(program.store.status().leftovers, 0, "{what:?}: something is left");
     }
 
     fn check_law(&self, what: &dyn std::fmt::Debug) {
@@ -218,12 +218,12 @@ impl Program {
         }
     }
 
-    /// Delivers one stretch. Whether there was one.
-    fn deliver(&mut self, of: Of, machine: &mut Machine) -> bool {
-        let Ok(Some(stretch)) = self.store.read(of) else { return false };
-        self.store.read_ahead(of);
-        let instance_id = stretch.instance_id;
-        for message in &stretch.messages {
+    /// Delivers one read. Whether there was one.
+    fn deliver(&mut self, source: Source, machine: &mut Machine) -> bool {
+        let Ok(Some(found)) = self.store.read(source) else { return false };
+        self.store.read_ahead(source);
+        let instance_id = found.instance_id;
+        for message in &found.messages {
             let number = (instance_id, message.sequence);
             assert_eq!(machine.made.get(&number), Some(&message.body), "never made: {number:?}");
             let before = self.last.insert(instance_id, message.sequence);
@@ -234,8 +234,8 @@ impl Program {
                 machine.named.extend(numbers.into_iter().flatten().map(|sequence| (instance_id, sequence)));
             }
         }
-        let last = stretch.messages.last().map(|message| message.sequence);
-        self.outbox.report(stretch.losses);
+        let last = found.messages.last().map(|message| message.sequence);
+        self.outbox.report(found.losses);
         if let Some(last) = last {
             let _ = self.store.acknowledge(instance_id, last);
         }
@@ -245,9 +245,9 @@ impl Program {
     fn deliver_all(&mut self, machine: &mut Machine) {
         loop {
             self.write(machine);
-            let live = self.deliver(Of::Live, machine);
-            let left = self.deliver(Of::Left, machine);
-            if !live && !left && self.outbox.status().messages == 0 && self.outbox.status().untold == 0 {
+            let live = self.deliver(Source::Live, machine);
+            let left = self.deliver(Source::Leftover, machine);
+            if !live && !left && self.outbox.status().messages == 0 && self.outbox.status().unreported == 0 {
                 return;
             }
         }
@@ -305,10 +305,10 @@ const FITS: &[Step] = &[
     Step::Write(12),
     Step::Restart,
     Step::Write(4),
-    Step::DeliverLeft(2),
+    Step::DeliverLeftover(2),
     Step::Deliver(1),
     Step::Restart,
-    Step::DeliverLeft(1),
+    Step::DeliverLeftover(1),
     Step::Write(2),
     Step::Deliver(1),
 ];
@@ -333,7 +333,7 @@ const OVERFLOWS: &[Step] = &[
     Step::Restart,
     Step::Write(90),
     Step::Write(90),
-    Step::DeliverLeft(1),
+    Step::DeliverLeftover(1),
     Step::Write(90),
     Step::Write(90),
     Step::Write(5),

@@ -19,11 +19,11 @@ const SEGMENT_SHARE: u64 = 32;
 /// A file below this is kept for more, though everything in it is acknowledged.
 const SMALL_SEGMENT_BYTES: u64 = 1 << 20;
 /// Logs of earlier starts that are looked after at a time: each keeps a file open.
-const MAX_LEFT: usize = 256;
+const OPEN_LEFTOVERS_MAX: usize = 256;
 
 /// Messages of one instance that come next, and what turned out to be lost.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Stretch {
+pub(crate) struct SpoolRead {
     pub(crate) instance_id: Uuid,
     /// The highest number that the destination acknowledged.
     pub(crate) acknowledged: u64,
@@ -33,11 +33,11 @@ pub(crate) struct Stretch {
 
 /// Whose messages are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
+pub(crate) enum Source {
     /// Those of this start of the collector.
     Live,
     /// Those that earlier ones left.
-    Left,
+    Leftover,
 }
 
 #[derive(Debug)]
@@ -47,9 +47,9 @@ pub(super) struct Store {
     /// Made with the first message.
     live: Option<Log>,
     /// The one that is being read first.
-    left: VecDeque<Log>,
+    leftovers: VecDeque<Log>,
     /// The directory may hold logs of earlier starts that are not in `left`.
-    more_left: bool,
+    more_leftovers: bool,
     /// What was given up and nobody was told of.
     losses: Vec<Loss>,
     context: Context,
@@ -58,13 +58,21 @@ pub(super) struct Store {
 impl Store {
     /// What is in the directory of `settings`; `live_id` is the instance that will append.
     pub(super) fn new(settings: SpoolSettings, live_id: Uuid, context: Context) -> Self {
-        Self { settings, live_id, live: None, left: VecDeque::new(), more_left: true, losses: Vec::new(), context }
+        Self {
+            settings,
+            live_id,
+            live: None,
+            leftovers: VecDeque::new(),
+            more_leftovers: true,
+            losses: Vec::new(),
+            context,
+        }
     }
 
     /// Appends messages of this instance, all or none, and makes room for them. What had to be given up for that.
     pub(super) fn append(&mut self, messages: &[EncodedMessage]) -> io::Result<Vec<Loss>> {
         let segment_bytes = self.settings.max_bytes / SEGMENT_SHARE;
-        self.look_for_left();
+        self.find_leftovers();
         self.make_room()?;
         let live = match &mut self.live {
             Some(live) => live,
@@ -75,8 +83,8 @@ impl Store {
             live.restore()?;
         }
         live.append(messages, segment_bytes)?;
-        self.note_named(messages);
-        self.delete_named();
+        self.mark_reported(messages);
+        self.delete_reported();
         Ok(std::mem::take(&mut self.losses))
     }
 
@@ -102,21 +110,21 @@ impl Store {
     }
 
     /// Takes back losses that nobody heard of.
-    pub(super) fn keep_untold(&mut self, losses: Vec<Loss>) {
+    pub(super) fn keep_unreported(&mut self, losses: Vec<Loss>) {
         self.losses.extend(losses);
     }
 
     /// The next messages, if there are any.
-    pub(super) fn read(&mut self, of: Of) -> io::Result<Option<Stretch>> {
-        match of {
-            Of::Live => Ok(self.live.as_mut().and_then(|live| read(live, true))),
-            Of::Left => {
-                self.look_for_left();
+    pub(super) fn read(&mut self, source: Source) -> io::Result<Option<SpoolRead>> {
+        match source {
+            Source::Live => Ok(self.live.as_mut().and_then(|live| read(live, true))),
+            Source::Leftover => {
+                self.find_leftovers();
                 loop {
-                    if let Some(stretch) = self.read_left()? {
-                        return Ok(Some(stretch));
+                    if let Some(found) = self.read_leftover()? {
+                        return Ok(Some(found));
                     }
-                    if !self.make_way_for_more_left()? {
+                    if !self.make_way_for_more()? {
                         return Ok(None);
                     }
                 }
@@ -124,14 +132,14 @@ impl Store {
         }
     }
 
-    fn read_left(&mut self) -> io::Result<Option<Stretch>> {
-        for log in &mut self.left {
-            if let Some(stretch) = read(log, false) {
+    fn read_leftover(&mut self) -> io::Result<Option<SpoolRead>> {
+        for log in &mut self.leftovers {
+            if let Some(found) = read(log, false) {
                 if !std::mem::replace(&mut log.is_announced, true) {
                     let (instance_id, bytes) = (log.instance_id, log.bytes());
                     self.context.observe(Event::LeftoverFound { instance_id, bytes });
                 }
-                return Ok(Some(stretch));
+                return Ok(Some(found));
             }
             // A log that was delivered to its end before this start will hear of no acknowledgement.
             log.acknowledge(log.acknowledged)?;
@@ -140,21 +148,21 @@ impl Store {
     }
 
     /// Deletes logs that are delivered whole, retained or not, where others wait to be looked after. Whether there are new ones.
-    fn make_way_for_more_left(&mut self) -> io::Result<bool> {
-        if !self.more_left {
+    fn make_way_for_more(&mut self) -> io::Result<bool> {
+        if !self.more_leftovers {
             return Ok(false);
         }
-        self.release_left(Duration::ZERO)?;
-        let kept = self.left.len();
-        self.look_for_left();
-        Ok(self.left.len() > kept)
+        self.release_leftovers(Duration::ZERO)?;
+        let kept = self.leftovers.len();
+        self.find_leftovers();
+        Ok(self.leftovers.len() > kept)
     }
 
     /// Reads what the next [`read`](Self::read) will give, while nobody waits for it.
-    pub(super) fn read_ahead(&mut self, of: Of) {
-        match of {
-            Of::Live => self.live.as_mut().is_some_and(Log::read_ahead),
-            Of::Left => self.left.iter_mut().any(Log::read_ahead),
+    pub(super) fn read_ahead(&mut self, source: Source) {
+        match source {
+            Source::Live => self.live.as_mut().is_some_and(Log::read_ahead),
+            Source::Leftover => self.leftovers.iter_mut().any(Log::read_ahead),
         };
     }
 
@@ -172,14 +180,14 @@ impl Store {
         if let Some(live) = &mut self.live {
             live.release(retain, SMALL_SEGMENT_BYTES)?;
         }
-        self.release_left(retain)
+        self.release_leftovers(retain)
     }
 
-    fn release_left(&mut self, retain: Duration) -> io::Result<()> {
-        for log in &mut self.left {
+    fn release_leftovers(&mut self, retain: Duration) -> io::Result<()> {
+        for log in &mut self.leftovers {
             log.release(retain, 0)?;
         }
-        while let Some(log) = self.left.pop_front_if(|log| log.is_finished()) {
+        while let Some(log) = self.leftovers.pop_front_if(|log| log.is_finished()) {
             if log.is_announced {
                 self.context.observe(Event::LeftoverDelivered { instance_id: log.instance_id });
             }
@@ -191,7 +199,7 @@ impl Store {
     /// Goes back to what comes after `newest`, and in the logs of other starts to their beginning. The lowest number of the
     /// instance that is still there, if there is anything.
     pub(super) fn rewind(&mut self, instance_id: Uuid, newest: u64) -> io::Result<Option<u64>> {
-        for log in self.left.iter_mut().filter(|log| log.instance_id != instance_id) {
+        for log in self.leftovers.iter_mut().filter(|log| log.instance_id != instance_id) {
             log.rewind(0)?;
         }
         self.log(instance_id).map_or(Ok(None), |log| log.rewind(newest))
@@ -213,29 +221,29 @@ impl Store {
     pub(super) fn status(&self) -> SpoolStatus {
         SpoolStatus {
             bytes: self.bytes(),
-            left: self.left.iter().filter(|log| log.is_undelivered()).count(),
+            leftovers: self.leftovers.iter().filter(|log| log.is_undelivered()).count(),
             waiting: 0,
         }
     }
 
     /// Finds what earlier starts left, as many logs as may be looked after at a time, the oldest first. Another collector's
     /// log that is in use is not ours.
-    fn look_for_left(&mut self) {
-        if !self.more_left || self.left.len() >= MAX_LEFT {
+    fn find_leftovers(&mut self) {
+        if !self.more_leftovers || self.leftovers.len() >= OPEN_LEFTOVERS_MAX {
             return;
         }
-        self.more_left = false;
+        self.more_leftovers = false;
         let Ok(mut found) = self.context.file_system.list(&self.settings.directory) else { return };
         found.retain(|path| Log::id_of(path).is_some_and(|id| !self.holds(id)));
         found.sort_by_cached_key(|path| self.context.file_system.modified(path).ok());
         for directory in found {
-            if self.left.len() >= MAX_LEFT {
-                self.more_left = true;
+            if self.leftovers.len() >= OPEN_LEFTOVERS_MAX {
+                self.more_leftovers = true;
                 return;
             }
             match Log::adopt(&directory, self.context.clone()) {
                 Ok(Some(log)) if log.is_finished() => drop(log.delete()),
-                Ok(Some(log)) => self.left.push_back(log),
+                Ok(Some(log)) => self.leftovers.push_back(log),
                 Ok(None) => {}
                 Err(error) => self.context.observe(Event::LeftoverUnreadable { directory: &directory, error: &error }),
             }
@@ -243,19 +251,19 @@ impl Store {
     }
 
     fn bytes(&self) -> u64 {
-        self.left.iter().chain(&self.live).map(Log::bytes).sum()
+        self.leftovers.iter().chain(&self.live).map(Log::bytes).sum()
     }
 
     fn holds(&self, instance_id: Uuid) -> bool {
-        self.left.iter().chain(&self.live).any(|log| log.instance_id == instance_id)
+        self.leftovers.iter().chain(&self.live).any(|log| log.instance_id == instance_id)
     }
 
     fn log(&mut self, instance_id: Uuid) -> Option<&mut Log> {
-        self.live.iter_mut().chain(&mut self.left).find(|log| log.instance_id == instance_id)
+        self.live.iter_mut().chain(&mut self.leftovers).find(|log| log.instance_id == instance_id)
     }
 
     fn logs(&mut self) -> impl Iterator<Item = (&mut Log, bool)> {
-        let left = self.left.iter_mut().map(|log| (log, false));
+        let left = self.leftovers.iter_mut().map(|log| (log, false));
         left.chain(self.live.as_mut().map(|log| (log, true)))
     }
 
@@ -268,16 +276,16 @@ impl Store {
     }
 
     /// Notes what the gap records among `messages`, which are on disk, name.
-    fn note_named(&mut self, messages: &[EncodedMessage]) {
+    fn mark_reported(&mut self, messages: &[EncodedMessage]) {
         for gap in messages.iter().filter_map(EncodedMessage::gap_record) {
             let loss = Loss::named_by(&gap, self.live_id);
-            self.logs().for_each(|(log, _)| log.note_named(&loss));
+            self.logs().for_each(|(log, _)| log.mark_reported(&loss));
         }
     }
 
     /// Deletes what was given up and is named. The gap records must outlive it, so they are synced first.
-    fn delete_named(&mut self) {
-        if !self.logs().any(|(log, _)| log.has_named()) {
+    fn delete_reported(&mut self) {
+        if !self.logs().any(|(log, _)| log.has_reported()) {
             return;
         }
         let context = self.context.clone();
@@ -288,21 +296,21 @@ impl Store {
             return;
         }
         for (log, is_live) in self.logs() {
-            if let Err(error) = log.delete_named(is_live) {
+            if let Err(error) = log.delete_reported(is_live) {
                 context.observe(Event::CleanupFailed { error: &error });
             }
         }
     }
 }
 
-fn read(log: &mut Log, is_live: bool) -> Option<Stretch> {
+fn read(log: &mut Log, is_live: bool) -> Option<SpoolRead> {
     let (messages, loss) = match log.read() {
         Some(found) => found,
         // Behind the newest message of a log that grows no more there may be half a record: nobody was promised that one.
         None => (Vec::new(), Some(log.damage_at_end().filter(|_| is_live)?)),
     };
     let (instance_id, acknowledged) = (log.instance_id, log.acknowledged);
-    Some(Stretch { instance_id, acknowledged, messages, losses: loss.into_iter().collect() })
+    Some(SpoolRead { instance_id, acknowledged, messages, losses: loss.into_iter().collect() })
 }
 
 #[cfg(test)]

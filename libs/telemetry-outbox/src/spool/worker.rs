@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::context::Context;
-use super::store::{Of, Store, Stretch};
+use super::store::{Source, SpoolRead, Store};
 use crate::batch::EncodedMessage;
 use crate::loss::Loss;
 use crate::observer::Event;
@@ -21,7 +21,7 @@ const RELEASE_PERIOD: Duration = Duration::from_secs(10);
 
 enum Command {
     Append(Vec<EncodedMessage>, oneshot::Sender<io::Result<Vec<Loss>>>),
-    Read(Of, oneshot::Sender<io::Result<Option<Stretch>>>),
+    Read(Source, oneshot::Sender<io::Result<Option<SpoolRead>>>),
     Acknowledge(Uuid, u64),
     Rewind(Uuid, u64, oneshot::Sender<io::Result<Option<u64>>>),
     Close(oneshot::Sender<io::Result<()>>),
@@ -39,14 +39,14 @@ impl Worker {
     pub(super) fn start(settings: SpoolSettings, live_id: Uuid, context: Context) -> io::Result<Self> {
         let (commands, received) = mpsc::channel();
         let status = Arc::new(Mutex::default());
-        let keeper = Keeper {
+        let spool_thread = SpoolThread {
             sync: settings.sync,
             store: Store::new(settings, live_id, context.clone()),
             context,
             unsynced_since: None,
             status: Arc::clone(&status),
         };
-        thread::Builder::new().name("spool".to_owned()).spawn(move || keeper.run(&received))?;
+        thread::Builder::new().name("spool".to_owned()).spawn(move || spool_thread.run(&received))?;
         Ok(Self { commands, status })
     }
 
@@ -54,8 +54,8 @@ impl Worker {
         self.ask(|reply| Command::Append(messages, reply)).await
     }
 
-    pub(super) async fn read(&self, of: Of) -> io::Result<Option<Stretch>> {
-        self.ask(|reply| Command::Read(of, reply)).await
+    pub(super) async fn read(&self, source: Source) -> io::Result<Option<SpoolRead>> {
+        self.ask(|reply| Command::Read(source, reply)).await
     }
 
     pub(super) fn acknowledge(&self, instance_id: Uuid, sequence: u64) {
@@ -85,7 +85,7 @@ impl Worker {
 }
 
 /// What the thread works with.
-struct Keeper {
+struct SpoolThread {
     store: Store,
     context: Context,
     sync: SyncPolicy,
@@ -93,7 +93,7 @@ struct Keeper {
     status: Arc<Mutex<SpoolStatus>>,
 }
 
-impl Keeper {
+impl SpoolThread {
     fn run(mut self, commands: &Receiver<Command>) {
         loop {
             let wait = self.until_sync().map_or(RELEASE_PERIOD, |until| until.min(RELEASE_PERIOD));
@@ -107,7 +107,7 @@ impl Keeper {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.until_sync().is_some_and(|until| until.is_zero()) {
-                self.sync_or_say();
+                self.sync_or_report();
             }
             *self.status.lock().unwrap_or_else(PoisonError::into_inner) = self.store.status();
         }
@@ -118,12 +118,12 @@ impl Keeper {
         match command {
             Command::Append(messages, reply) => {
                 if let Err(Ok(losses)) = reply.send(self.append(&messages)) {
-                    self.store.keep_untold(losses);
+                    self.store.keep_unreported(losses);
                 }
             }
-            Command::Read(of, reply) => {
-                let _ = reply.send(self.store.read(of));
-                self.store.read_ahead(of);
+            Command::Read(source, reply) => {
+                let _ = reply.send(self.store.read(source));
+                self.store.read_ahead(source);
             }
             Command::Acknowledge(instance_id, sequence) => {
                 if let Err(error) = self.store.acknowledge(instance_id, sequence) {
@@ -139,12 +139,12 @@ impl Keeper {
         let losses = self.store.append(messages)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
         if self.sync == SyncPolicy::Always {
-            self.sync_or_say();
+            self.sync_or_report();
         }
         Ok(losses)
     }
 
-    fn sync_or_say(&mut self) {
+    fn sync_or_report(&mut self) {
         if let Err(error) = self.sync_now() {
             self.context.observe(Event::SyncFailed { error: &error });
         }

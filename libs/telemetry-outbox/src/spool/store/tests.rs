@@ -27,7 +27,7 @@ struct Host {
     store: Store,
     /// The highest number of this start.
     appended: u64,
-    untold: Vec<Loss>,
+    unreported: Vec<Loss>,
 }
 
 impl Host {
@@ -41,7 +41,7 @@ impl Host {
             on_full,
         };
         let store = store(settings.clone(), Uuid::from_u128(1));
-        Self { directory, settings, starts: 1, store, appended: 0, untold: Vec::new() }
+        Self { directory, settings, starts: 1, store, appended: 0, unreported: Vec::new() }
     }
 
     fn retaining(self, retain: Duration) -> Self {
@@ -53,10 +53,10 @@ impl Host {
     fn restart(&mut self) {
         self.starts += 1;
         self.appended = 0;
-        self.untold.clear();
+        self.unreported.clear();
         // The locks go with the store.
         self.store = store(self.settings.clone(), self.live());
-        self.store.look_for_left();
+        self.store.find_leftovers();
     }
 
     fn live(&self) -> Uuid {
@@ -70,40 +70,41 @@ impl Host {
 
     /// Appends gap records that name what was lost since the last call. How many, and what is lost by that.
     fn tell(&mut self) -> (u64, Vec<Loss>) {
-        let untold = std::mem::take(&mut self.untold);
-        let records: Vec<_> = (self.appended + 1..).zip(untold).map(|(sequence, loss)| gap(sequence, loss)).collect();
+        let unreported = std::mem::take(&mut self.unreported);
+        let records: Vec<_> =
+            (self.appended + 1..).zip(unreported).map(|(sequence, loss)| gap(sequence, loss)).collect();
         (records.len() as u64, self.append_these(&records))
     }
 
     fn append_these(&mut self, messages: &[EncodedMessage]) -> Vec<Loss> {
         self.appended += messages.len() as u64;
         let losses = self.store.append(messages).unwrap();
-        self.untold.extend(losses.iter().filter(|loss| !loss.numbers.is_empty()).cloned());
+        self.unreported.extend(losses.iter().filter(|loss| !loss.numbers.is_empty()).cloned());
         losses
     }
 
     /// Reads all that waits, acknowledging it.
-    fn drain(&mut self, of: Of) -> (Vec<(Uuid, u64)>, Vec<Loss>) {
+    fn drain(&mut self, source: Source) -> (Vec<(Uuid, u64)>, Vec<Loss>) {
         let (mut numbers, mut losses) = (Vec::new(), Vec::new());
-        while let Some(stretch) = self.read(of) {
-            losses.extend(stretch.losses);
-            numbers.extend(stretch.messages.iter().map(|message| (stretch.instance_id, message.sequence)));
-            if let Some(last) = stretch.messages.last() {
-                self.store.acknowledge(stretch.instance_id, last.sequence).unwrap();
+        while let Some(found) = self.read(source) {
+            losses.extend(found.losses);
+            numbers.extend(found.messages.iter().map(|message| (found.instance_id, message.sequence)));
+            if let Some(last) = found.messages.last() {
+                self.store.acknowledge(found.instance_id, last.sequence).unwrap();
             }
         }
         (numbers, losses)
     }
 
     /// Reads as the thread does.
-    fn read(&mut self, of: Of) -> Option<Stretch> {
-        let stretch = self.store.read(of).unwrap();
-        self.store.read_ahead(of);
-        stretch
+    fn read(&mut self, source: Source) -> Option<SpoolRead> {
+        let found = self.store.read(source).unwrap();
+        self.store.read_ahead(source);
+        found
     }
 
-    fn sequences(&mut self, of: Of) -> Vec<u64> {
-        self.drain(of).0.into_iter().map(|(_, sequence)| sequence).collect()
+    fn sequences(&mut self, source: Source) -> Vec<u64> {
+        self.drain(source).0.into_iter().map(|(_, sequence)| sequence).collect()
     }
 
     /// The segments of this start, in order.
@@ -157,24 +158,24 @@ const LARGE: u64 = 1 << 30;
 fn messages_come_back_in_order_and_once() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     assert_eq!(host.append(3), []);
-    assert_eq!(host.sequences(Of::Live), [1, 2, 3]);
+    assert_eq!(host.sequences(Source::Live), [1, 2, 3]);
     host.append(2);
-    assert_eq!(host.sequences(Of::Live), [4, 5]);
-    assert_eq!(host.store.read(Of::Live).unwrap(), None);
+    assert_eq!(host.sequences(Source::Live), [4, 5]);
+    assert_eq!(host.store.read(Source::Live).unwrap(), None);
 }
 
 #[test]
 fn the_next_start_gets_what_was_not_acknowledged_and_clears_up() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(5);
-    let first = host.store.read(Of::Live).unwrap().unwrap();
+    let first = host.store.read(Source::Live).unwrap().unwrap();
     assert_eq!(first.messages.len(), 5);
     host.store.acknowledge(first.instance_id, 2).unwrap();
     host.restart();
     host.append(1);
-    assert_eq!(host.drain(Of::Left).0, [3, 4, 5].map(|sequence| (Uuid::from_u128(1), sequence)));
+    assert_eq!(host.drain(Source::Leftover).0, [3, 4, 5].map(|sequence| (Uuid::from_u128(1), sequence)));
     assert!(!host.settings.directory.join(Uuid::from_u128(1).to_string()).exists());
-    assert_eq!(host.sequences(Of::Live), [1]);
+    assert_eq!(host.sequences(Source::Live), [1]);
 }
 
 #[test]
@@ -184,7 +185,8 @@ fn several_starts_are_delivered_in_their_order() {
         host.append(2);
         host.restart();
     }
-    let instances: Vec<_> = host.drain(Of::Left).0.into_iter().map(|(id, sequence)| (id.as_u128(), sequence)).collect();
+    let instances: Vec<_> =
+        host.drain(Source::Leftover).0.into_iter().map(|(id, sequence)| (id.as_u128(), sequence)).collect();
     assert_eq!(instances, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
 }
 
@@ -201,10 +203,10 @@ fn more_starts_than_are_looked_after_at_a_time_are_all_delivered_among_files_of_
         for number in 0..300 {
             fs::write(root.join(format!("note-{number}")), "not ours").unwrap();
         }
-        let (numbers, losses) = host.drain(Of::Left);
+        let (numbers, losses) = host.drain(Source::Leftover);
         assert_eq!((numbers.len(), losses), (2 * starts.len(), Vec::new()));
         assert_eq!(numbers.iter().map(|(start, _)| *start).collect::<BTreeSet<_>>(), starts);
-        assert!(host.store.left.len() <= MAX_LEFT);
+        assert!(host.store.leftovers.len() <= OPEN_LEFTOVERS_MAX);
     }
 }
 
@@ -213,8 +215,8 @@ fn a_log_that_is_in_use_is_left_alone() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(2);
     let mut other = store(host.settings.clone(), Uuid::from_u128(99));
-    assert_eq!(other.read(Of::Left).unwrap(), None);
-    assert_eq!(host.sequences(Of::Live), [1, 2]);
+    assert_eq!(other.read(Source::Leftover).unwrap(), None);
+    assert_eq!(host.sequences(Source::Live), [1, 2]);
 }
 
 #[test]
@@ -225,7 +227,7 @@ fn a_torn_tail_is_cut() {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     file.set_len(file.metadata().unwrap().len() - 10).unwrap();
     host.restart();
-    let (delivered, losses) = host.drain(Of::Left);
+    let (delivered, losses) = host.drain(Source::Leftover);
     assert_eq!(delivered.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(losses, []);
 }
@@ -239,7 +241,7 @@ fn flipped_bits_cost_what_they_hit_and_no_more() {
         damage(&host.segments()[0], hit * record + record / 2);
     }
     host.restart();
-    let (delivered, losses) = host.drain(Of::Left);
+    let (delivered, losses) = host.drain(Source::Leftover);
     assert_eq!(delivered.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [1, 2, 3, 6, 7, 9, 10]);
     assert_eq!(numbers(&losses), [4, 5, 8]);
     assert!(losses.iter().all(|loss| loss.reason == GapReason::SpoolDamaged && loss.instance_id == Uuid::from_u128(1)));
@@ -250,10 +252,10 @@ fn damage_at_the_end_of_a_log_that_is_written_is_named() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(2);
     damage(&host.segments()[0], fs::metadata(&host.segments()[0]).unwrap().len() - 1);
-    let (delivered, losses) = host.drain(Of::Live);
+    let (delivered, losses) = host.drain(Source::Live);
     assert_eq!((delivered.len(), numbers(&losses)), (1, vec![2]));
     host.append(1);
-    assert_eq!(host.sequences(Of::Live), [3]);
+    assert_eq!(host.sequences(Source::Live), [3]);
 }
 
 #[test]
@@ -262,10 +264,10 @@ fn a_folder_that_is_removed_costs_nothing_while_the_process_runs() {
     host.append(2);
     fs::remove_dir_all(&host.settings.directory).unwrap();
     host.append(2);
-    assert_eq!(host.sequences(Of::Live), [1, 2, 3, 4]);
+    assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4]);
     host.append(1);
     host.restart();
-    assert_eq!(host.sequences(Of::Left), [5]);
+    assert_eq!(host.sequences(Source::Leftover), [5]);
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn a_folder_that_cannot_be_made_is_an_error_and_later_is_none() {
     assert!(host.store.append(&[message(1)]).is_err());
     fs::remove_file(&host.settings.directory).unwrap();
     host.append(1);
-    assert_eq!(host.sequences(Of::Live), [1]);
+    assert_eq!(host.sequences(Source::Live), [1]);
     assert!(host.directory.path().exists());
 }
 
@@ -283,18 +285,18 @@ fn a_folder_that_cannot_be_made_is_an_error_and_later_is_none() {
 fn what_was_acknowledged_is_kept_as_long_as_it_is_retained() {
     let mut host = Host::new(LARGE, OnFull::DropOldest).retaining(Duration::from_secs(3600));
     host.append(4);
-    assert_eq!(host.sequences(Of::Live), [1, 2, 3, 4]);
+    assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4]);
     assert_eq!(host.store.rewind(host.live(), 2).unwrap(), Some(3));
-    assert_eq!(host.sequences(Of::Live), [3, 4]);
+    assert_eq!(host.sequences(Source::Live), [3, 4]);
     assert_eq!(host.store.rewind(host.live(), 0).unwrap(), Some(1));
-    assert_eq!(host.sequences(Of::Live), [1, 2, 3, 4]);
+    assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4]);
 }
 
 #[test]
 fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_on_its_way() {
     let mut host = Host::new(64 << 10, OnFull::DropOldest);
     host.append(1);
-    assert_eq!(host.store.read(Of::Live).unwrap().unwrap().messages.len(), 1);
+    assert_eq!(host.store.read(Source::Live).unwrap().unwrap().messages.len(), 1);
     let mut lost = Vec::new();
     for _ in 0..100 {
         lost.extend(host.append(20));
@@ -302,7 +304,7 @@ fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_on_its_way() {
     assert!(host.store.status().bytes <= (64 << 10) + 4096, "{:?}", host.store.status());
     let lost = numbers(&lost);
     assert!(!lost.contains(&1));
-    let delivered = host.sequences(Of::Live);
+    let delivered = host.sequences(Source::Live);
     assert_eq!(*delivered.last().unwrap(), 2001);
     let accounted: BTreeSet<u64> = lost.iter().chain(&delivered).copied().chain([1]).collect();
     assert_eq!(accounted, (1..=2001).collect());
@@ -325,7 +327,7 @@ fn what_is_damaged_in_a_file_that_is_given_up_or_thinned_is_named_too() {
         }
         let damaged = losses.iter().filter(|loss| loss.reason == GapReason::SpoolDamaged);
         assert_eq!(damaged.flat_map(|loss| loss.numbers.clone()).flatten().collect::<Vec<_>>(), [1, 8, 20]);
-        let delivered = host.sequences(Of::Live);
+        let delivered = host.sequences(Source::Live);
         let accounted: BTreeSet<u64> = numbers(&losses).into_iter().chain(delivered).collect();
         assert_eq!(accounted, (1..=host.appended).collect());
     }
@@ -336,25 +338,25 @@ fn a_start_is_left_until_its_last_message_is_acknowledged() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(3);
     host.restart();
-    assert_eq!(host.store.status().left, 1);
-    let stretch = host.read(Of::Left).unwrap();
-    assert_eq!(host.store.status().left, 1);
-    host.store.acknowledge(stretch.instance_id, 3).unwrap();
-    assert_eq!(host.store.status().left, 0);
+    assert_eq!(host.store.status().leftovers, 1);
+    let found = host.read(Source::Leftover).unwrap();
+    assert_eq!(host.store.status().leftovers, 1);
+    host.store.acknowledge(found.instance_id, 3).unwrap();
+    assert_eq!(host.store.status().leftovers, 0);
 }
 
 #[test]
 fn files_that_are_given_up_stay_until_a_gap_record_is_on_disk() {
     let mut host = Host::new(64 << 10, OnFull::DropOldest);
-    while host.untold.is_empty() {
+    while host.unreported.is_empty() {
         host.append(20);
     }
     let oldest = host.segments()[0].clone();
-    let named_elsewhere = Loss { instance_id: Uuid::from_u128(7), ..host.untold[0].clone() };
-    let untold = std::mem::replace(&mut host.untold, vec![named_elsewhere]);
+    let named_elsewhere = Loss { instance_id: Uuid::from_u128(7), ..host.unreported[0].clone() };
+    let unreported = std::mem::replace(&mut host.unreported, vec![named_elsewhere]);
     host.tell();
     assert!(oldest.exists(), "the record names numbers of another instance");
-    host.untold = untold;
+    host.unreported = unreported;
     host.tell();
     assert!(!oldest.exists());
 }
@@ -365,7 +367,7 @@ fn a_regular_end_leaves_nothing_of_what_was_delivered() {
     host.append(3);
     host.store.close().unwrap();
     assert_eq!(host.segments().len(), 1, "not delivered");
-    assert_eq!(host.sequences(Of::Live), [1, 2, 3]);
+    assert_eq!(host.sequences(Source::Live), [1, 2, 3]);
     host.store.close().unwrap();
     assert_eq!(fs::read_dir(&host.settings.directory).unwrap().count(), 0);
 }
@@ -416,7 +418,7 @@ proptest! {
         let mut host = Host::new(max_bytes, on_full);
         let mut accounted = BTreeSet::new();
         let mut all = BTreeSet::new();
-        let mut on_its_way: Option<Stretch> = None;
+        let mut in_flight: Option<SpoolRead> = None;
         let note = |accounted: &mut BTreeSet<(Uuid, u64)>, losses: &[Loss]| {
             for loss in losses {
                 accounted.extend(loss.numbers.clone().into_iter().flatten().map(|number| (loss.instance_id, number)));
@@ -434,30 +436,30 @@ proptest! {
                     note(&mut accounted, &losses);
                     all.extend((host.appended - count + 1..=host.appended).map(|number| (host.live(), number)));
                 }
-                Step::Read if on_its_way.is_none() => {
-                    on_its_way = host.read(Of::Live).or_else(|| host.read(Of::Left));
+                Step::Read if in_flight.is_none() => {
+                    in_flight = host.read(Source::Live).or_else(|| host.read(Source::Leftover));
                 }
-                Step::Acknowledge => if let Some(stretch) = on_its_way.take() {
-                    prop_assert_eq!(&stretch.losses, &[]);
-                    for message in &stretch.messages {
-                        prop_assert!(message.sequence > stretch.acknowledged);
-                        accounted.insert((stretch.instance_id, message.sequence));
+                Step::Acknowledge => if let Some(found) = in_flight.take() {
+                    prop_assert_eq!(&found.losses, &[]);
+                    for message in &found.messages {
+                        prop_assert!(message.sequence > found.acknowledged);
+                        accounted.insert((found.instance_id, message.sequence));
                     }
-                    host.store.acknowledge(stretch.instance_id, stretch.messages.last().unwrap().sequence).unwrap();
+                    host.store.acknowledge(found.instance_id, found.messages.last().unwrap().sequence).unwrap();
                 },
                 Step::Read => {}
                 Step::Restart => {
-                    on_its_way = None;
+                    in_flight = None;
                     host.restart();
                 }
             }
         }
-        if let Some(stretch) = on_its_way {
-            accounted.extend(stretch.messages.iter().map(|message| (stretch.instance_id, message.sequence)));
-            host.store.acknowledge(stretch.instance_id, stretch.messages.last().unwrap().sequence).unwrap();
+        if let Some(found) = in_flight {
+            accounted.extend(found.messages.iter().map(|message| (found.instance_id, message.sequence)));
+            host.store.acknowledge(found.instance_id, found.messages.last().unwrap().sequence).unwrap();
         }
-        for of in [Of::Live, Of::Left] {
-            let (numbers, losses) = host.drain(of);
+        for source in [Source::Live, Source::Leftover] {
+            let (numbers, losses) = host.drain(source);
             prop_assert!(numbers.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 < pair[1].1));
             prop_assert_eq!(losses, []);
             accounted.extend(numbers);

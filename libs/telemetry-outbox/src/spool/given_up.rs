@@ -11,9 +11,9 @@ use crate::loss::Loss;
 
 /// A file, or a part of one, that goes once all its numbers are named.
 #[derive(Debug)]
-pub(super) struct Condemned {
+pub(super) struct GivenUp {
     pub(super) extent: Extent,
-    unnamed: BTreeMap<Uuid, RangeInclusiveSet<u64>>,
+    unreported: BTreeMap<Uuid, RangeInclusiveSet<u64>>,
 }
 
 /// How much is given up.
@@ -25,35 +25,35 @@ pub(super) enum Extent {
     Part { first: u64, kept: Vec<EncodedMessage>, lost_bytes: u64 },
 }
 
-impl Condemned {
+impl GivenUp {
     /// What is given up at the price of `losses`.
     pub(super) fn new(extent: Extent, losses: &[Loss]) -> Self {
-        let mut unnamed: BTreeMap<_, RangeInclusiveSet<u64>> = BTreeMap::new();
+        let mut unreported: BTreeMap<_, RangeInclusiveSet<u64>> = BTreeMap::new();
         for Loss { instance_id, numbers, .. } in losses.iter().filter(|loss| !loss.numbers.is_empty()) {
-            unnamed.entry(*instance_id).or_default().extend(numbers.iter().cloned());
+            unreported.entry(*instance_id).or_default().extend(numbers.iter().cloned());
         }
-        Self { extent, unnamed }
+        Self { extent, unreported }
     }
 
-    /// Notes that a gap record on disk names `loss`.
-    pub(super) fn note_named(&mut self, loss: &Loss) {
-        if let Some(numbers) = self.unnamed.get_mut(&loss.instance_id) {
+    /// Marks that a gap record on disk names `loss`.
+    pub(super) fn mark_reported(&mut self, loss: &Loss) {
+        if let Some(numbers) = self.unreported.get_mut(&loss.instance_id) {
             loss.numbers.iter().for_each(|range| numbers.remove(range.clone()));
             if numbers.is_empty() {
-                self.unnamed.remove(&loss.instance_id);
+                self.unreported.remove(&loss.instance_id);
             }
         }
     }
 
     /// Whether gap records on disk name all of it.
-    pub(super) fn is_named(&self) -> bool {
-        self.unnamed.is_empty()
+    pub(super) fn is_reported(&self) -> bool {
+        self.unreported.is_empty()
     }
 
-    /// Bytes that are given up of the file that begins with number `of`, if only a part of it is.
-    pub(super) fn bytes_of(&self, of: u64) -> u64 {
+    /// Bytes that are given up of the file that begins with number `segment`, if only a part of it is.
+    pub(super) fn bytes_in(&self, segment: u64) -> u64 {
         match self.extent {
-            Extent::Part { first, lost_bytes, .. } if first == of => lost_bytes,
+            Extent::Part { first, lost_bytes, .. } if first == segment => lost_bytes,
             _ => 0,
         }
     }
@@ -72,15 +72,15 @@ mod tests {
     #[test]
     fn it_is_named_once_all_its_numbers_are_and_no_others_count() {
         let extent = Extent::Part { first: 1, kept: Vec::new(), lost_bytes: 7 };
-        let mut condemned = Condemned::new(extent, &[loss(1, 1, 9), loss(2, 4, 4)]);
-        condemned.note_named(&loss(1, 4, 20));
-        condemned.note_named(&loss(3, 1, 9));
-        condemned.note_named(&loss(2, 1, 3));
-        assert!(!condemned.is_named());
-        condemned.note_named(&loss(2, 4, 4));
-        assert!(!condemned.is_named());
-        condemned.note_named(&loss(1, 1, 3));
-        assert!(condemned.is_named());
-        assert_eq!((condemned.bytes_of(1), condemned.bytes_of(2)), (7, 0));
+        let mut given_up = GivenUp::new(extent, &[loss(1, 1, 9), loss(2, 4, 4)]);
+        given_up.mark_reported(&loss(1, 4, 20));
+        given_up.mark_reported(&loss(3, 1, 9));
+        given_up.mark_reported(&loss(2, 1, 3));
+        assert!(!given_up.is_reported());
+        given_up.mark_reported(&loss(2, 4, 4));
+        assert!(!given_up.is_reported());
+        given_up.mark_reported(&loss(1, 1, 3));
+        assert!(given_up.is_reported());
+        assert_eq!((given_up.bytes_in(1), given_up.bytes_in(2)), (7, 0));
     }
 }
