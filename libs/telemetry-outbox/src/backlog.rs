@@ -142,6 +142,8 @@ impl Backlog {
             self.in_flight = Some(Origin::Spool);
             return Some(batch);
         }
+        // Some may have to wait until others are deleted, so the spool is asked again as long as it has any.
+        self.more_leftovers |= spool.status().leftovers > 0;
         while self.more_leftovers && self.leftover.messages.is_empty() {
             match spool.read(Source::Leftover).await {
                 Some(found) => {

@@ -30,8 +30,8 @@ pub(crate) trait FileSystem: Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
-    /// Removes a directory and all that is in it.
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory survive a power failure.
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
 }
@@ -124,8 +124,8 @@ impl FileSystem for HostFileSystem {
         fs::remove_file(path)
     }
 
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {

@@ -16,6 +16,7 @@
 mod context;
 mod cursor;
 mod given_up;
+mod leftovers;
 mod log;
 mod record;
 mod segment;

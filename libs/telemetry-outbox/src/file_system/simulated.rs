@@ -437,9 +437,9 @@ impl FileSystem for SimulatedDisk {
         Ok(())
     }
 
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        for entry in self.list(path)? {
-            self.remove_file(&entry)?;
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        if !self.list(path)?.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         self.remove_file(path)
     }

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::file_system::{FileSystem, Open, OpenFile};
 
-const FILE: &str = "cursor";
+pub(super) const FILE: &str = "cursor";
 
 /// The file that says up to which number a log is acknowledged: the number and its checksum.
 ///
@@ -38,6 +39,16 @@ impl Cursor {
             none => none.insert(self.file_system.open(&self.path, Open::Update)?),
         };
         file.write_all_at(&Self::content(sequence), 0)
+    }
+
+    /// When the number was last written, if it ever was.
+    pub(super) fn written_at(&self) -> Option<SystemTime> {
+        self.file_system.modified(&self.path).ok()
+    }
+
+    /// Closes the file until it is used again.
+    pub(super) fn close(&mut self) {
+        self.file = None;
     }
 
     fn content(sequence: u64) -> [u8; 12] {

@@ -1,21 +1,20 @@
-//! What one start of the collector left on disk, or leaves: a directory of segments, read in order and released once
-//! acknowledged.
+//! The messages of one instance on disk: a directory of segments, read in order and deleted once acknowledged.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use telemetry_proto::v1::GapReason;
 use uuid::Uuid;
 
 use super::context::Context;
-use super::cursor::Cursor;
+use super::cursor::{self, Cursor};
 use super::given_up::{Extent, GivenUp};
 use super::record;
-use super::segment::{Chunk, Segment};
+use super::segment::{self, Chunk, Segment};
 use crate::batch::EncodedMessage;
 use crate::file_system::{FileSystem, Lock};
 use crate::loss::Loss;
@@ -24,13 +23,18 @@ use crate::observer::Event;
 const LOCK_FILE: &str = "lock";
 /// Most files of a log that are kept open without being read.
 const OPEN_FILES_MAX: usize = 40;
+/// What a log takes on disk beside its messages, in blocks of 4 KiB: its directory, its cursor, and the rest of the last
+/// block of its newest segment.
+pub(super) const OVERHEAD_BYTES: u64 = 3 * 4096;
 
 /// The messages of one instance.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) instance_id: Uuid,
+    /// This process writes it; an earlier one left it otherwise.
+    is_live: bool,
     directory: PathBuf,
-    /// Held while the log is ours; the kernel lets go of it when the process ends, however it ends.
+    /// Held while the log is ours. The kernel releases it when the process ends, however it ends.
     lock: Lock,
     segments: VecDeque<Segment>,
     cursor: Cursor,
@@ -41,19 +45,21 @@ pub(super) struct Log {
     ahead: Option<LogRead>,
     /// The highest number that the destination acknowledged.
     pub(super) acknowledged: u64,
+    /// When an earlier start last noted an acknowledgement, if the log is one that it left.
+    acknowledged_before: Option<Instant>,
     /// The highest number that was read.
     read: u64,
     /// Something could not be read behind `read`; the next message tells how many numbers that were.
     damaged: bool,
     /// Directories in which a name is new that a power failure could cost.
     unsynced_directories: BTreeSet<PathBuf>,
-    /// Somebody was told that there is something in it.
+    /// The observer was told that there are messages in it.
     pub(super) is_announced: bool,
     context: Context,
 }
 
 /// Messages, and what turned out to be lost before them.
-type LogRead = (Vec<EncodedMessage>, Option<Loss>);
+pub(super) type LogRead = (Vec<EncodedMessage>, Option<Loss>);
 
 /// Where the next read begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,38 +70,55 @@ struct Position {
 }
 
 impl Log {
-    /// A new log below `root`. Others see it only once it is locked.
+    /// A new log below `root`. It has a hidden name until it is locked, so that no other process takes it for a leftover.
     pub(super) fn create(root: &Path, instance_id: Uuid, context: Context) -> io::Result<Self> {
         let directory = root.join(instance_id.to_string());
-        let unseen = root.join(format!(".{instance_id}"));
-        let unsynced_directories = create_directories(&unseen, &context)?;
-        let lock = lock(&unseen, &context)?.ok_or(io::ErrorKind::ResourceBusy)?;
-        context.file_system.rename(&unseen, &directory)?;
-        Ok(Self { unsynced_directories, ..Self::new(instance_id, directory, lock, context) })
+        let hidden = root.join(format!(".{instance_id}"));
+        let unsynced_directories = create_directories(&hidden, &context)?;
+        let lock = lock(&hidden, &context)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        context.file_system.rename(&hidden, &directory)?;
+        Ok(Self { unsynced_directories, is_live: true, ..Self::new(instance_id, directory, lock, context) })
     }
 
-    /// The log in `directory`, unless that is none or the instance still runs.
-    pub(super) fn adopt(directory: &Path, context: Context) -> io::Result<Option<Self>> {
+    /// The log that an earlier start left in `directory`; `None` when that is no log, or one in use by another process.
+    pub(super) fn open(directory: &Path, context: Context) -> io::Result<Option<Self>> {
         let Some(instance_id) = Self::id_of(directory) else { return Ok(None) };
+        let entries = match context.file_system.list(directory) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            entries => entries?,
+        };
+        if !entries.is_empty() && !entries.iter().any(|path| is_own_file(path)) {
+            return Ok(None);
+        }
         let Some(lock) = lock(directory, &context)? else { return Ok(None) };
         let mut log = Self::new(instance_id, directory.to_owned(), lock, context);
         for path in log.context.file_system.list(directory)? {
+            if segment::is_unfinished_copy(&path) {
+                log.context.file_system.remove_file(&path)?;
+            }
             log.segments.extend(Segment::found(path, log.file_system()));
         }
         log.segments.make_contiguous().sort_unstable_by_key(|segment| segment.first);
         log.acknowledged = log.cursor.read();
+        log.acknowledged_before = log.cursor.written_at().and_then(instant_of);
         log.seek(log.acknowledged);
         Ok(Some(log))
     }
 
     /// The instance whose log is in `directory`, by its name; `None` when it is no log.
+    ///
+    /// A crash, or a power failure that undid the renaming, leaves the hidden name of a new log.
     pub(super) fn id_of(directory: &Path) -> Option<Uuid> {
-        Uuid::try_parse(directory.file_name()?.to_str()?).ok()
+        let name = directory.file_name()?.to_str()?;
+        Uuid::try_parse(name.strip_prefix('.').unwrap_or(name)).ok()
     }
 
     fn new(instance_id: Uuid, directory: PathBuf, lock: Lock, context: Context) -> Self {
         Self {
             instance_id,
+            is_live: false,
             cursor: Cursor::of(&directory, Arc::clone(&context.file_system)),
             directory,
             lock,
@@ -104,6 +127,7 @@ impl Log {
             position: Position::default(),
             ahead: None,
             acknowledged: 0,
+            acknowledged_before: None,
             read: 0,
             damaged: false,
             unsynced_directories: BTreeSet::new(),
@@ -119,6 +143,11 @@ impl Log {
     /// Bytes of all that is not given up.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len - self.given_up_bytes(segment.first)).sum()
+    }
+
+    /// What all that is not given up takes on disk.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        if self.segments.is_empty() { 0 } else { OVERHEAD_BYTES + self.bytes() }
     }
 
     /// Whether the newest file is still where it was made.
@@ -232,25 +261,44 @@ impl Log {
     /// Notes that the destination has everything up to `sequence`.
     pub(super) fn acknowledge(&mut self, sequence: u64) -> io::Result<()> {
         self.acknowledged = self.acknowledged.max(sequence);
-        let now = Instant::now();
+        self.mark_acknowledged(Instant::now());
+        self.cursor.write(self.acknowledged)
+    }
+
+    /// Notes that there is nothing more to read in a log that grows no more. What an earlier start had delivered counts as
+    /// acknowledged since then.
+    pub(super) fn mark_read(&mut self) {
+        if self.is_undelivered() {
+            return;
+        }
+        self.mark_acknowledged(self.acknowledged_before.unwrap_or_else(Instant::now));
+        self.segments.iter_mut().for_each(Segment::close);
+        self.cursor.close();
+    }
+
+    fn mark_acknowledged(&mut self, since: Instant) {
         let newest = self.segments.len().saturating_sub(1);
         for (index, segment) in self.segments.iter_mut().enumerate() {
             let is_read = index < self.position.segment || (index == newest && self.position.offset >= segment.len);
             if !is_read || segment.last.is_some_and(|last| last > self.acknowledged) {
                 break;
             }
-            segment.acknowledged_since.get_or_insert(now);
+            segment.acknowledged_since.get_or_insert(since);
         }
-        self.cursor.write(self.acknowledged)
     }
 
-    /// Goes back to what comes after `newest`. The lowest number that will be read, if there is anything.
-    pub(super) fn rewind(&mut self, newest: u64) -> io::Result<Option<u64>> {
+    /// Goes back to what comes after `newest`.
+    pub(super) fn rewind(&mut self, newest: u64) -> io::Result<()> {
         self.acknowledged = newest;
+        self.acknowledged_before = None;
         self.seek(newest);
-        self.cursor.write(newest)?;
+        self.cursor.write(newest)
+    }
+
+    /// The lowest number that will be read, if there is anything.
+    pub(super) fn next_sequence(&mut self) -> Option<u64> {
         self.read_ahead();
-        Ok(self.ahead.as_ref().and_then(|(messages, _)| messages.first()).map(|message| message.sequence))
+        self.ahead.as_ref().and_then(|(messages, _)| messages.first()).map(|message| message.sequence)
     }
 
     /// Moves to the segment that holds what comes after `sequence`, or to the first one.
@@ -278,9 +326,9 @@ impl Log {
         Ok(())
     }
 
-    /// Deletes the oldest file if all of it is acknowledged and it is not the newest. Whether it did.
+    /// Deletes the oldest file if all of it is acknowledged and nothing will be appended to it. Whether it did.
     pub(super) fn release_oldest(&mut self) -> io::Result<bool> {
-        let is_free = self.segments.len() > 1 && self.segments[0].acknowledged_since.is_some();
+        let is_free = self.segments.len() > usize::from(self.is_live) && self.segments[0].acknowledged_since.is_some();
         if is_free {
             self.delete_oldest()?;
         }
@@ -298,9 +346,9 @@ impl Log {
         Ok(())
     }
 
-    /// Gives up the oldest file that is not on its way, but not the newest one if that `is_live`. What is lost by it.
-    pub(super) fn give_up_oldest(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
-        let Some(index) = self.candidates(is_live).next() else { return Ok(None) };
+    /// Gives up the oldest file that is neither in flight nor being written. What is lost by it.
+    pub(super) fn give_up_oldest(&mut self) -> io::Result<Option<Vec<Loss>>> {
+        let Some(index) = self.candidates().next() else { return Ok(None) };
         let (messages, unreadable) = self.segments[index].read_all()?;
         let losses = self.losses(&messages, GapReason::SpoolFull, unreadable);
         let segment = self.segments.remove(index).map(Extent::Segment);
@@ -308,10 +356,10 @@ impl Log {
         Ok(Some(losses))
     }
 
-    /// Gives up every second sample of the file that was thinned the least, the oldest of them. What is lost by it.
-    pub(super) fn thin(&mut self, is_live: bool) -> io::Result<Option<Vec<Loss>>> {
-        let whole = self.candidates(is_live).filter(|index| self.given_up_bytes(self.segments[*index].first) == 0);
-        let least = whole.min_by_key(|index| self.segments[*index].thinned);
+    /// Gives up every second sample of the file that was decimated the least, the oldest of them. What is lost by it.
+    pub(super) fn decimate(&mut self) -> io::Result<Option<Vec<Loss>>> {
+        let whole = self.candidates().filter(|index| self.given_up_bytes(self.segments[*index].first) == 0);
+        let least = whole.min_by_key(|index| self.segments[*index].decimated);
         let Some(segment) = least.and_then(|index| self.segments.get_mut(index)) else { return Ok(None) };
         let (messages, unreadable) = segment.read_all()?;
         let mut goes = false;
@@ -329,11 +377,10 @@ impl Log {
         Ok(Some(losses))
     }
 
-    /// Files that are neither on their way nor, if the log `is_live`, being written; the oldest first.
-    fn candidates(&self, is_live: bool) -> impl Iterator<Item = usize> + use<> {
-        let nothing_read = self.position.segment == 0 && self.position.offset == 0;
-        let from = if nothing_read { 0 } else { self.position.segment + 1 };
-        from..self.segments.len().saturating_sub(usize::from(is_live))
+    /// Files that are neither in flight nor being written, the oldest first.
+    fn candidates(&self) -> impl Iterator<Item = usize> + use<> {
+        let from = self.position.segment + usize::from(self.position.offset > 0);
+        from..self.segments.len().saturating_sub(usize::from(self.is_live))
     }
 
     /// Bytes of what is given up of the segment that begins with `first`.
@@ -341,7 +388,7 @@ impl Log {
         self.given_up.iter().map(|given_up| given_up.bytes_in(first)).sum()
     }
 
-    /// What is lost with `messages`, and with those that were `unreadable` before.
+    /// What is lost with `messages`, and with those that were `unreadable` before. What is acknowledged is not lost.
     fn losses(
         &self,
         messages: &[EncodedMessage],
@@ -349,15 +396,20 @@ impl Log {
         unreadable: Vec<RangeInclusive<u64>>,
     ) -> Vec<Loss> {
         let mut numbers: Vec<RangeInclusive<u64>> = Vec::new();
-        let mut losses: Vec<_> = unreadable.into_iter().map(|missing| self.damage(missing)).collect();
-        for message in messages {
+        let unreadable =
+            unreadable.into_iter().map(|range| *range.start().max(&(self.acknowledged + 1))..=*range.end());
+        let mut losses: Vec<_> =
+            unreadable.filter(|range| !range.is_empty()).map(|missing| self.damage(missing)).collect();
+        for message in messages.iter().filter(|message| message.sequence > self.acknowledged) {
             match numbers.last_mut() {
                 Some(range) if range.end() + 1 == message.sequence => *range = *range.start()..=message.sequence,
                 _ => numbers.push(message.sequence..=message.sequence),
             }
             losses.extend(message.gap_record().map(|gap| Loss::named_by(&gap, self.instance_id)));
         }
-        losses.push(Loss { instance_id: self.instance_id, numbers, reason });
+        if !numbers.is_empty() {
+            losses.push(Loss { instance_id: self.instance_id, numbers, reason });
+        }
         losses
     }
 
@@ -371,19 +423,18 @@ impl Log {
         self.given_up.iter().any(GivenUp::is_reported)
     }
 
-    /// Deletes what was given up and is named. What is in flight meanwhile arrives all the same.
-    pub(super) fn delete_reported(&mut self, is_live: bool) -> io::Result<()> {
-        let (named, unreported) = std::mem::take(&mut self.given_up).into_iter().partition(GivenUp::is_reported);
-        self.given_up = unreported;
-        for given_up in named as Vec<GivenUp> {
-            match given_up.extent {
+    /// Deletes what was given up and is named by gap records on disk. What is in flight meanwhile arrives all the same.
+    pub(super) fn delete_reported(&mut self) -> io::Result<()> {
+        while let Some(index) = self.given_up.iter().position(GivenUp::is_reported) {
+            match &self.given_up[index].extent {
                 Extent::Segment(segment) => segment.delete()?,
                 Extent::Part { first, kept, .. } => {
-                    if let Some(index) = self.candidates(is_live).find(|index| self.segments[*index].first == first) {
-                        self.segments[index].replace(&kept)?;
+                    if let Some(at) = self.candidates().find(|at| self.segments[*at].first == *first) {
+                        self.segments[at].replace(kept)?;
                     }
                 }
             }
+            self.given_up.remove(index);
         }
         Ok(())
     }
@@ -396,18 +447,40 @@ impl Log {
         !is_read || self.ahead.is_some() || self.read > self.acknowledged
     }
 
-    /// Whether nothing of the log is wanted any more.
+    /// Whether nothing in the log is needed any more.
     pub(super) fn is_finished(&self) -> bool {
-        self.segments.is_empty()
+        self.segments.is_empty() && self.given_up.is_empty()
     }
 
-    /// Deletes the log with all that is in it.
+    /// Deletes the log. A directory in which there are files of others stays, with these files.
     pub(super) fn delete(self) -> io::Result<()> {
-        match self.context.file_system.remove_dir_all(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        let file_system = &self.context.file_system;
+        let mut files = match file_system.list(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            files => files?,
+        };
+        // Segments come first by their names: after a crash half way, none is left without the cursor.
+        files.sort();
+        files.iter().filter(|path| is_own_file(path)).try_for_each(|path| file_system.remove_file(path))?;
+        match file_system.remove_dir(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a file in the directory of a log is one that a log consists of.
+fn is_own_file(path: &Path) -> bool {
+    let is_named = |name| path.file_name().is_some_and(|file| file == name);
+    is_named(LOCK_FILE)
+        || is_named(cursor::FILE)
+        || segment::first_of(path).is_some()
+        || segment::is_unfinished_copy(path)
+}
+
+/// `time` on the monotonic clock; `None` when that clock did not run then.
+fn instant_of(time: SystemTime) -> Option<Instant> {
+    Instant::now().checked_sub(SystemTime::now().duration_since(time).ok()?)
 }
 
 /// Makes a directory and those above it. The directories in which a name is new by that.

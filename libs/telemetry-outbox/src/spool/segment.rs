@@ -13,6 +13,8 @@ use crate::batch::EncodedMessage;
 use crate::file_system::{FileSystem, Open, OpenFile};
 
 const EXTENSION: &str = "log";
+/// The extension of a copy that will take the place of a segment.
+const COPY_EXTENSION: &str = "new";
 /// What is read at a time: some batches, so that a spool is drained without a call for each.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -32,7 +34,7 @@ pub(super) struct Segment {
     /// Since when all of it is acknowledged.
     pub(super) acknowledged_since: Option<Instant>,
     /// How often every second sample was taken out of it.
-    pub(super) thinned: u32,
+    pub(super) decimated: u32,
     /// Something was written that a power failure could cost.
     is_unsynced: bool,
 }
@@ -47,6 +49,21 @@ pub(super) struct Chunk {
     pub(super) damaged: bool,
 }
 
+/// The number from which on messages are in the segment at `path`, by its name; `None` when it is no segment.
+pub(super) fn first_of(path: &Path) -> Option<u64> {
+    number_with(EXTENSION, path)
+}
+
+/// Whether a crash left the file at `path` before it took the place of a segment.
+pub(super) fn is_unfinished_copy(path: &Path) -> bool {
+    number_with(COPY_EXTENSION, path).is_some()
+}
+
+fn number_with(extension: &str, path: &Path) -> Option<u64> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(extension)?.strip_suffix('.')?;
+    stem.parse().ok()
+}
+
 impl Segment {
     /// A new file for messages from number `first` on.
     pub(super) fn create(directory: &Path, first: u64, file_system: Arc<dyn FileSystem>) -> io::Result<Self> {
@@ -57,10 +74,9 @@ impl Segment {
 
     /// The file at `path`, if its name is that of a segment.
     pub(super) fn found(path: PathBuf, file_system: Arc<dyn FileSystem>) -> Option<Self> {
-        let is_ours = path.extension().is_some_and(|extension| extension == EXTENSION);
-        let first = path.file_stem()?.to_str()?.parse().ok()?;
+        let first = first_of(&path)?;
         let len = file_system.len(&path).ok()?;
-        is_ours.then(|| Self::at(path, first, len, file_system))
+        Some(Self::at(path, first, len, file_system))
     }
 
     fn at(path: PathBuf, first: u64, len: u64, file_system: Arc<dyn FileSystem>) -> Self {
@@ -72,7 +88,7 @@ impl Segment {
             last: None,
             len,
             acknowledged_since: None,
-            thinned: 0,
+            decimated: 0,
             is_unsynced: false,
         }
     }
@@ -164,13 +180,13 @@ impl Segment {
 
     /// Puts `messages` in the place of all that the file holds.
     pub(super) fn replace(&mut self, messages: &[EncodedMessage]) -> io::Result<()> {
-        let mut copy = Self::at(self.path.with_extension("new"), self.first, 0, Arc::clone(&self.file_system));
+        let mut copy = Self::at(self.path.with_extension(COPY_EXTENSION), self.first, 0, Arc::clone(&self.file_system));
         copy.file = Some(self.file_system.open(&copy.path, Open::New)?);
         copy.append(messages)?;
         copy.sync()?;
         self.file_system.rename(&copy.path, &self.path)?;
         (self.file, self.len, self.last) = (copy.file, copy.len, copy.last);
-        self.thinned += 1;
+        self.decimated += 1;
         Ok(())
     }
 

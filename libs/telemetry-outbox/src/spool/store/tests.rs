@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod leftovers;
+
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -56,7 +58,7 @@ impl Host {
         self.unreported.clear();
         // The locks go with the store.
         self.store = store(self.settings.clone(), self.live());
-        self.store.find_leftovers();
+        self.store.leftovers.find();
     }
 
     fn live(&self) -> Uuid {
@@ -188,26 +190,6 @@ fn several_starts_are_delivered_in_their_order() {
     let instances: Vec<_> =
         host.drain(Source::Leftover).0.into_iter().map(|(id, sequence)| (id.as_u128(), sequence)).collect();
     assert_eq!(instances, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
-}
-
-#[test]
-fn more_starts_than_are_looked_after_at_a_time_are_all_delivered_among_files_of_others() {
-    for retain in [Duration::ZERO, Duration::from_secs(3600)] {
-        let mut host = Host::new(1 << 30, OnFull::DropOldest).retaining(retain);
-        let root = host.settings.directory.clone();
-        let starts: BTreeSet<_> = (2..600).map(Uuid::from_u128).collect();
-        for start in &starts {
-            fs::create_dir_all(&root).unwrap();
-            Log::create(&root, *start, context()).unwrap().append(&[message(1), message(2)], 1 << 20).unwrap();
-        }
-        for number in 0..300 {
-            fs::write(root.join(format!("note-{number}")), "not ours").unwrap();
-        }
-        let (numbers, losses) = host.drain(Source::Leftover);
-        assert_eq!((numbers.len(), losses), (2 * starts.len(), Vec::new()));
-        assert_eq!(numbers.iter().map(|(start, _)| *start).collect::<BTreeSet<_>>(), starts);
-        assert!(host.store.leftovers.len() <= OPEN_LEFTOVERS_MAX);
-    }
 }
 
 #[test]
