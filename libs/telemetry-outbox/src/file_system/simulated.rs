@@ -1,7 +1,15 @@
 //! A disk in memory that crashes, loses power, fills up and fails when it is told to.
 //!
 //! What is written is seen at once, but survives a power failure only once it is synced. Of what is not synced, any part
-//! may survive, in any order: a later write without an earlier one, half a write, a name without its file's content.
+//! may survive, in any order:
+//!
+//! - a later write without an earlier one; of one write any of its sectors, and of a sector the first bytes alone;
+//! - the new length of a file without its content, which then reads as zeros;
+//! - a name without the content of its file, or the content without the name;
+//! - a renaming as a whole or not at all; a file that was removed is there again.
+//!
+//! A sync that fails has lost what it should have written, as on Linux: a later sync succeeds without it.
+//!
 //! That is all that POSIX promises, and less than any file system keeps.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +23,9 @@ use super::{FileSystem, Lock, Open, OpenFile};
 
 type Inode = u64;
 
+/// What a disk writes at a time. Sectors of real disks are larger; with these, a record has several.
+const SECTOR_BYTES: usize = 64;
+
 const ROOT: Inode = 0;
 
 /// A disk. A clone is the same one.
@@ -25,10 +36,18 @@ pub(crate) struct SimulatedDisk {
 
 /// What survives of each change that was not synced, in the order of the changes.
 pub(crate) trait Fate {
-    /// Whether a change of a directory survives.
-    fn keeps_name(&mut self) -> bool;
-    /// How many of a write's bytes survive.
+    /// Whether a change of a directory, or of the length of a file, survives.
+    fn keeps_metadata(&mut self) -> bool;
+    /// How many of the `len` bytes that were written to a sector survive.
     fn kept_bytes(&mut self, len: usize) -> usize;
+}
+
+/// How much of a write has happened when the program ends in the middle of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Torn {
+    Nothing,
+    Half,
+    Everything,
 }
 
 #[derive(Debug)]
@@ -52,7 +71,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Faults {
     /// The program ends in the middle of this change.
-    crash_at: Option<u64>,
+    crash_at: Option<(u64, Torn)>,
     /// This change alone fails.
     fail_at: Option<u64>,
     /// Bytes that all files may take.
@@ -121,14 +140,14 @@ impl SimulatedDisk {
     }
 
     /// Ends the program in the middle of change number `tick`: what comes after it fails, too.
-    pub(crate) fn crash_at(&self, tick: u64) {
-        self.state().faults.crash_at = Some(tick);
+    pub(crate) fn crash_at(&self, tick: u64, torn: Torn) {
+        self.state().faults.crash_at = Some((tick, torn));
     }
 
     /// Whether the change at which the program ends has come.
     pub(crate) fn has_ended_program(&self) -> bool {
         let state = self.state();
-        state.faults.crash_at.is_some_and(|at| state.ticks >= at)
+        state.faults.crash_at.is_some_and(|(at, _)| state.ticks >= at)
     }
 
     /// Fails change number `tick`, and no other.
@@ -158,16 +177,10 @@ impl SimulatedDisk {
     pub(crate) fn fail_power(&self, fate: &mut impl Fate) {
         let mut state = self.state();
         for change in std::mem::take(&mut state.unsynced) {
-            let kept = match change {
-                Change::Names(names) => fate.keeps_name().then_some(Change::Names(names)),
-                Change::SetLen { .. } => fate.keeps_name().then_some(change),
-                Change::Write { file, offset, mut bytes } => {
-                    bytes.truncate(fate.kept_bytes(bytes.len()));
-                    (!bytes.is_empty()).then_some(Change::Write { file, offset, bytes })
-                }
-            };
-            if let Some(kept) = kept {
-                state.durable.apply(&kept);
+            match change {
+                Change::Write { file, offset, bytes } => state.durable.apply_part(file, offset, &bytes, fate),
+                change if fate.keeps_metadata() => state.durable.apply(&change),
+                _ => {}
             }
         }
         state.seen = state.durable.clone();
@@ -214,7 +227,7 @@ impl State {
     /// Counts a change, which fails if it is told to.
     fn tick(&mut self) -> io::Result<()> {
         self.ticks += 1;
-        if self.faults.crash_at.is_some_and(|at| self.ticks >= at) {
+        if self.faults.crash_at.is_some_and(|(at, _)| self.ticks >= at) {
             return Err(io::Error::other("the program has ended"));
         }
         if self.faults.fail_at == Some(self.ticks) {
@@ -223,9 +236,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether the change that failed is the one at which the program ends: then a part of it may have happened.
-    fn is_torn(&self) -> bool {
-        self.faults.crash_at == Some(self.ticks) || self.faults.fail_at == Some(self.ticks)
+    /// How many of `len` bytes the write that fails now has written.
+    fn torn(&self, len: usize) -> usize {
+        match self.faults.crash_at {
+            Some((at, Torn::Everything)) if at == self.ticks => len,
+            Some((at, Torn::Half)) if at == self.ticks => len / 2,
+            _ if self.faults.fail_at == Some(self.ticks) => len / 2,
+            _ => 0,
+        }
     }
 
     fn change(&mut self, change: Change) {
@@ -311,6 +329,25 @@ impl Tree {
                     };
                 }
             }
+        }
+    }
+
+    /// Applies what `fate` keeps of a write.
+    fn apply_part(&mut self, file: Inode, offset: u64, bytes: &[u8], fate: &mut impl Fate) {
+        let (start, end) = (offset as usize, offset as usize + bytes.len());
+        let len = self.content_mut(file).len();
+        if end > len && fate.keeps_metadata() {
+            self.content_mut(file).resize(end, 0);
+        }
+        let mut at = start;
+        while at < end {
+            let sector_end = end.min((at / SECTOR_BYTES + 1) * SECTOR_BYTES);
+            let kept = fate.kept_bytes(sector_end - at);
+            if kept > 0 {
+                let bytes = bytes[at - start..][..kept].to_vec();
+                self.apply(&Change::Write { file, offset: at as u64, bytes });
+            }
+            at = sector_end;
         }
     }
 
@@ -471,8 +508,7 @@ impl OpenFile for Handle {
         let new = (offset + bytes.len() as u64).saturating_sub(state.seen.content(self.inode)?.len() as u64);
         let beyond = new.saturating_sub(state.free()) as usize;
         let (written, outcome) = match outcome {
-            Err(error) if state.is_torn() => (bytes.len() / 2, Err(error)),
-            Err(error) => (0, Err(error)),
+            Err(error) => (state.torn(bytes.len()), Err(error)),
             Ok(()) if beyond > 0 => (bytes.len() - beyond, Err(io::ErrorKind::StorageFull.into())),
             Ok(()) => (bytes.len(), Ok(())),
         };
@@ -491,12 +527,17 @@ impl OpenFile for Handle {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state()?;
-        state.tick()?;
-        state.sync(|change| match change {
+        let is_of_file = |change: &Change| match change {
             Change::Write { file, .. } | Change::SetLen { file, .. } => *file == self.inode,
             Change::Names(_) => false,
-        });
-        Ok(())
+        };
+        let outcome = state.tick();
+        if outcome.is_ok() {
+            state.sync(is_of_file);
+        } else {
+            state.unsynced.retain(|change| !is_of_file(change));
+        }
+        outcome
     }
 }
 

@@ -74,10 +74,14 @@ impl Log {
     pub(super) fn create(root: &Path, instance_id: Uuid, context: Context) -> io::Result<Self> {
         let directory = root.join(instance_id.to_string());
         let hidden = root.join(format!(".{instance_id}"));
-        let unsynced_directories = create_directories(&hidden, &context)?;
+        context.file_system.create_dir_all(&hidden)?;
         let lock = lock(&hidden, &context)?.ok_or(io::ErrorKind::ResourceBusy)?;
         context.file_system.rename(&hidden, &directory)?;
-        Ok(Self { unsynced_directories, is_live: true, ..Self::new(instance_id, directory, lock, context) })
+        Ok(Self {
+            unsynced_directories: parents(&directory),
+            is_live: true,
+            ..Self::new(instance_id, directory, lock, context)
+        })
     }
 
     /// The log that an earlier start left in `directory`; `None` when that is no log, or one in use by another process.
@@ -157,7 +161,8 @@ impl Log {
 
     /// Makes the directory again after somebody removed it. What was in it is still readable, but only by this process.
     pub(super) fn restore(&mut self) -> io::Result<()> {
-        self.unsynced_directories.append(&mut create_directories(&self.directory, &self.context)?);
+        self.unsynced_directories.append(&mut parents(&self.directory));
+        self.context.file_system.create_dir_all(&self.directory)?;
         self.lock = lock(&self.directory, &self.context)?.ok_or(io::ErrorKind::ResourceBusy)?;
         self.cursor = Cursor::of(&self.directory, self.file_system());
         self.cursor.write(self.acknowledged)
@@ -185,7 +190,12 @@ impl Log {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.segments.iter_mut().try_for_each(Segment::sync)?;
         while let Some(directory) = self.unsynced_directories.first() {
-            self.context.file_system.sync_dir(directory)?;
+            match self.context.file_system.sync_dir(directory) {
+                // A directory that must not be read, or that cannot change, was not made by us.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+                synced => synced?,
+            }
             self.unsynced_directories.pop_first();
         }
         Ok(())
@@ -483,15 +493,11 @@ fn instant_of(time: SystemTime) -> Option<Instant> {
     Instant::now().checked_sub(SystemTime::now().duration_since(time).ok()?)
 }
 
-/// Makes a directory and those above it. The directories in which a name is new by that.
-fn create_directories(directory: &Path, context: &Context) -> io::Result<BTreeSet<PathBuf>> {
-    let missing = directory.ancestors().take_while(|directory| !context.file_system.exists(directory));
-    let parents = missing.filter_map(Path::parent);
+/// The directories above `directory`. Any of them may have been made by this start, or by one that ended before it synced.
+fn parents(directory: &Path) -> BTreeSet<PathBuf> {
     // A relative path has the working directory above it.
-    let parents = parents.map(|directory| if directory == Path::new("") { Path::new(".") } else { directory });
-    let parents = parents.map(Path::to_owned).collect();
-    context.file_system.create_dir_all(directory)?;
-    Ok(parents)
+    let here = |parent: &Path| if parent == Path::new("") { ".".into() } else { parent.to_owned() };
+    directory.ancestors().skip(1).map(here).collect()
 }
 
 /// The lock of the log in `directory`; `None` when another process has it.

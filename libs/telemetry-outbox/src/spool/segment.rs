@@ -37,6 +37,8 @@ pub(super) struct Segment {
     pub(super) decimated: u32,
     /// Something was written that a power failure could cost.
     is_unsynced: bool,
+    /// The last sync failed.
+    sync_failed: bool,
 }
 
 /// What a read found.
@@ -90,6 +92,7 @@ impl Segment {
             acknowledged_since: None,
             decimated: 0,
             is_unsynced: false,
+            sync_failed: false,
         }
     }
 
@@ -186,22 +189,32 @@ impl Segment {
         copy.sync()?;
         self.file_system.rename(&copy.path, &self.path)?;
         (self.file, self.len, self.last) = (copy.file, copy.len, copy.last);
+        (self.is_unsynced, self.sync_failed) = (false, false);
         self.decimated += 1;
         Ok(())
     }
 
     /// Makes what was written survive a power failure.
+    ///
+    /// After a sync that failed, the operating system may hold what it could not write for written. So everything is written
+    /// once more before the next attempt.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if self.is_unsynced {
-            self.file()?.sync_data()?;
-            self.is_unsynced = false;
+        if !self.is_unsynced {
+            return Ok(());
         }
-        Ok(())
+        if self.sync_failed {
+            let all = self.bytes(0, usize::MAX)?;
+            self.file()?.write_all_at(&all, 0)?;
+        }
+        let synced = self.file()?.sync_data();
+        self.sync_failed = synced.is_err();
+        self.is_unsynced = synced.is_err();
+        synced
     }
 
-    /// Closes the file until it is used again.
+    /// Closes the file until it is read again, unless it must still be written to.
     pub(super) fn close(&mut self) {
-        self.file = None;
+        self.file.take_if(|_| !self.sync_failed);
     }
 
     pub(super) fn delete(&self) -> io::Result<()> {

@@ -17,10 +17,11 @@ use telemetry_proto::v1::telemetry_message::Payload;
 use uuid::Uuid;
 
 use super::context::Context;
+use super::log::OVERHEAD_BYTES;
 use super::store::{Source, Store};
 use crate::batch::Encoding;
 use crate::file_system::FileSystem;
-use crate::file_system::simulated::{Fate, SimulatedDisk};
+use crate::file_system::simulated::{Fate, SimulatedDisk, Torn};
 use crate::loss::Loss;
 use crate::observer::NoObserver;
 use crate::outbox::{Outbox, Stamper};
@@ -30,6 +31,8 @@ use crate::testing::sample;
 /// Room for about 300 samples, in files of ten. A gap record must fit into a file.
 const SMALL: u64 = 40 << 10;
 const LARGE: u64 = 1 << 30;
+/// So few leftover logs are open at a time that others wait.
+const OPEN_LEFTOVERS: usize = 2;
 
 type Number = (Uuid, u64);
 
@@ -55,6 +58,8 @@ struct Machine {
     made: BTreeMap<Number, Bytes>,
     /// Written, but lost if the power fails.
     written: BTreeSet<Number>,
+    /// As `written`, by programs that ended: no later sync covers them.
+    written_before: BTreeSet<Number>,
     promised: BTreeSet<Number>,
     delivered: BTreeSet<Number>,
     named: BTreeSet<Number>,
@@ -73,28 +78,34 @@ struct Program {
 enum Survives {
     Nothing,
     Everything,
-    NamesAlone,
+    MetadataAlone,
     ContentAlone,
-    /// Half of each write.
+    /// Half of each sector.
     Halves,
+    /// Every second sector.
+    EverySecond(bool),
     /// Anything; the number tells one possibility from the others.
     Anything(u64),
 }
 
 impl Fate for Survives {
-    fn keeps_name(&mut self) -> bool {
+    fn keeps_metadata(&mut self) -> bool {
         match self {
             Self::Nothing | Self::ContentAlone => false,
-            Self::Everything | Self::NamesAlone | Self::Halves => true,
+            Self::Everything | Self::MetadataAlone | Self::Halves | Self::EverySecond(_) => true,
             Self::Anything(state) => next(state).is_multiple_of(2),
         }
     }
 
     fn kept_bytes(&mut self, len: usize) -> usize {
         match self {
-            Self::Nothing | Self::NamesAlone => 0,
+            Self::Nothing | Self::MetadataAlone => 0,
             Self::Everything | Self::ContentAlone => len,
             Self::Halves => len / 2,
+            Self::EverySecond(is_kept) => {
+                *is_kept = !*is_kept;
+                if *is_kept { len } else { 0 }
+            }
             Self::Anything(state) => match next(state) % 3 {
                 0 => 0,
                 1 => len,
@@ -124,6 +135,7 @@ impl Machine {
             settings,
             made: BTreeMap::new(),
             written: BTreeSet::new(),
+            written_before: BTreeSet::new(),
             promised: BTreeSet::new(),
             delivered: BTreeSet::new(),
             named: BTreeSet::new(),
@@ -137,7 +149,8 @@ impl Machine {
             Arc::new(NoObserver),
         );
         let context = Context::new(Arc::new(self.disk.clone()), Arc::new(NoObserver));
-        let store = Store::new(self.settings.clone(), outbox.instance_id(), context);
+        let instance_id = outbox.instance_id();
+        let store = Store::with_open_leftovers(OPEN_LEFTOVERS, self.settings.clone(), instance_id, context);
         Program { outbox, store, last: BTreeMap::new() }
     }
 
@@ -164,6 +177,7 @@ impl Machine {
                     Step::Restart => {
                         // The locks go with the store.
                         drop(program);
+                        self.written_before.append(&mut self.written);
                         program = self.start();
                     }
                 }
@@ -254,16 +268,27 @@ impl Program {
     }
 }
 
-/// Runs `steps` once for each change of the disk, ends the program in the middle of that change, lets `then` happen, and
-/// sees whether the law holds.
-fn crash_everywhere(settings: &SpoolSettings, steps: &[Step], then: impl Fn(&mut Machine)) {
+/// Runs `steps` once for each change of the disk, ends the program before, in the middle of and after that change, and sees
+/// whether the law holds.
+fn crash_everywhere(settings: &SpoolSettings, steps: &[Step]) {
+    for torn in [Torn::Nothing, Torn::Half, Torn::Everything] {
+        end_everywhere(settings, steps, torn, end_of_program);
+    }
+}
+
+/// Runs `steps` once for each change of the disk, in the middle of which the power fails, and sees whether the law holds.
+fn fail_power_everywhere(settings: &SpoolSettings, steps: &[Step], fate: Survives) {
+    end_everywhere(settings, steps, Torn::Half, |machine| machine.disk.fail_power(&mut fate.clone()));
+}
+
+fn end_everywhere(settings: &SpoolSettings, steps: &[Step], torn: Torn, end: impl Fn(&mut Machine)) {
     let changes = changes_of(settings, steps);
     for at in 1..=changes {
         let mut machine = Machine::new(settings.clone());
-        machine.disk.crash_at(at);
+        machine.disk.crash_at(at, torn);
         machine.run(steps);
-        then(&mut machine);
-        machine.check(&format!("ended at change {at} of {changes}"));
+        end(&mut machine);
+        machine.check(&format!("ended at change {at} of {changes}, {torn:?} of it done"));
     }
 }
 
@@ -277,19 +302,17 @@ fn changes_of(settings: &SpoolSettings, steps: &[Step]) -> u64 {
 /// The program ends: what it wrote is there, synced or not.
 fn end_of_program(machine: &mut Machine) {
     machine.promised.append(&mut machine.written);
+    machine.promised.append(&mut machine.written_before);
     machine.disk.restart();
 }
 
-fn end_of_power(survives: Survives) -> impl Fn(&mut Machine) {
-    move |machine| machine.disk.fail_power(&mut survives.clone())
-}
-
-const FATES: [Survives; 9] = [
+const FATES: [Survives; 10] = [
     Survives::Nothing,
     Survives::Everything,
-    Survives::NamesAlone,
+    Survives::MetadataAlone,
     Survives::ContentAlone,
     Survives::Halves,
+    Survives::EverySecond(true),
     Survives::Anything(1),
     Survives::Anything(2),
     Survives::Anything(3),
@@ -340,6 +363,31 @@ const OVERFLOWS: &[Step] = &[
     Step::Write(40),
 ];
 
+/// Starts again and again, each time after a few samples.
+const CRASH_LOOP: &[Step] = &[
+    Step::Write(2),
+    Step::Restart,
+    Step::Write(1),
+    Step::Restart,
+    Step::Restart,
+    Step::Write(3),
+    Step::Restart,
+    Step::Write(1),
+    Step::DeliverLeftover(1),
+    Step::Restart,
+    Step::Write(2),
+    Step::Deliver(1),
+    Step::Restart,
+    Step::Write(1),
+    Step::Restart,
+    Step::Write(12),
+    Step::Write(1),
+    Step::DeliverLeftover(1),
+    Step::Write(1),
+    Step::Restart,
+    Step::Write(2),
+];
+
 #[test]
 fn the_steps_are_worth_their_names() {
     let named_after = |steps, on_full| {
@@ -352,29 +400,56 @@ fn the_steps_are_worth_their_names() {
     assert_eq!(named_after(FITS, OnFull::DropOldest), 0);
     for on_full in [OnFull::DropOldest, OnFull::Decimate] {
         assert!(named_after(OVERFLOWS, on_full) > 10);
+        assert!(named_after(CRASH_LOOP, on_full) > 3);
     }
+}
+
+#[test]
+fn a_crash_or_a_power_failure_in_a_crash_loop_costs_nothing_that_is_not_named() {
+    for max_bytes in [SMALL, LARGE] {
+        let settings = settings(max_bytes, OnFull::DropOldest, SyncPolicy::Always);
+        crash_everywhere(&settings, CRASH_LOOP);
+        for fate in FATES {
+            fail_power_everywhere(&settings, CRASH_LOOP, fate);
+        }
+    }
+}
+
+/// However many logs there are, what they and their messages take stays within the bound once they have been looked at.
+#[test]
+fn a_crash_loop_stays_within_the_bound() {
+    let mut machine = Machine::new(settings(SMALL, OnFull::DropOldest, SyncPolicy::Never));
+    for _ in 0..100 {
+        machine.run(&[Step::Write(1), Step::Write(1), Step::Write(1)]);
+        end_of_program(&mut machine);
+        let files = machine.disk.files();
+        let logs: BTreeSet<_> = files.iter().filter_map(|path| path.parent()).collect();
+        // What was given up is deleted with the write after it; one new log comes with each start.
+        assert!(logs.len() as u64 <= SMALL / OVERHEAD_BYTES + 2, "{}", logs.len());
+    }
+    machine.check(&"a crash loop");
 }
 
 #[test]
 fn the_end_of_the_program_at_any_moment_costs_nothing() {
     for sync in [SyncPolicy::Always, SyncPolicy::Never] {
-        crash_everywhere(&settings(SMALL, OnFull::DropOldest, sync), FITS, end_of_program);
+        crash_everywhere(&settings(SMALL, OnFull::DropOldest, sync), FITS);
     }
 }
 
 #[test]
 fn the_end_of_the_program_at_any_moment_costs_nothing_that_is_not_named_when_the_disk_is_too_small() {
     for on_full in [OnFull::DropOldest, OnFull::Decimate] {
-        crash_everywhere(&settings(SMALL, on_full, SyncPolicy::Never), OVERFLOWS, end_of_program);
+        crash_everywhere(&settings(SMALL, on_full, SyncPolicy::Never), OVERFLOWS);
     }
 }
 
 #[test]
 fn a_power_failure_at_any_moment_costs_nothing_that_was_synced() {
     for fate in FATES {
-        crash_everywhere(&settings(SMALL, OnFull::DropOldest, SyncPolicy::Always), FITS, end_of_power(fate));
+        fail_power_everywhere(&settings(SMALL, OnFull::DropOldest, SyncPolicy::Always), FITS, fate);
         let late = SyncPolicy::Within(Duration::from_secs(1));
-        crash_everywhere(&settings(SMALL, OnFull::DropOldest, late), SYNCS_LATE, end_of_power(fate));
+        fail_power_everywhere(&settings(SMALL, OnFull::DropOldest, late), SYNCS_LATE, fate);
     }
 }
 
@@ -382,24 +457,35 @@ fn a_power_failure_at_any_moment_costs_nothing_that_was_synced() {
 fn a_power_failure_at_any_moment_costs_nothing_that_was_synced_and_is_not_named_when_the_disk_is_too_small() {
     for fate in FATES {
         for on_full in [OnFull::DropOldest, OnFull::Decimate] {
-            crash_everywhere(&settings(SMALL, on_full, SyncPolicy::Always), OVERFLOWS, end_of_power(fate));
+            fail_power_everywhere(&settings(SMALL, on_full, SyncPolicy::Always), OVERFLOWS, fate);
         }
     }
 }
 
 #[test]
 fn a_disk_that_fails_once_costs_nothing() {
-    for (steps, on_full) in [(FITS, OnFull::DropOldest), (OVERFLOWS, OnFull::DropOldest), (OVERFLOWS, OnFull::Decimate)]
-    {
+    let faults = [
+        (FITS, OnFull::DropOldest),
+        (CRASH_LOOP, OnFull::DropOldest),
+        (OVERFLOWS, OnFull::DropOldest),
+        (OVERFLOWS, OnFull::Decimate),
+    ];
+    for (steps, on_full) in faults {
         let settings = settings(SMALL, on_full, SyncPolicy::Always);
         for at in 1..=changes_of(&settings, steps) {
-            let mut machine = Machine::new(settings.clone());
-            machine.disk.fail_at(at);
-            machine.run(steps);
-            end_of_program(&mut machine);
-            machine.check(&format!("change {at} failed"));
+            for then in [end_of_program, end_of_power_without_sync] {
+                let mut machine = Machine::new(settings.clone());
+                machine.disk.fail_at(at);
+                machine.run(steps);
+                then(&mut machine);
+                machine.check(&format!("change {at} failed"));
+            }
         }
     }
+}
+
+fn end_of_power_without_sync(machine: &mut Machine) {
+    machine.disk.fail_power(&mut Survives::Nothing);
 }
 
 /// A disk that is full refuses messages, whole batches of them; once there is room they go on as if nothing had been.
@@ -425,6 +511,27 @@ fn a_disk_that_is_full_at_any_byte_takes_everything_once_there_is_room() {
         program.deliver_all(&mut machine);
         machine.check_law(&limit);
         assert_eq!(machine.delivered.len(), 5, "full at byte {limit}");
+    }
+}
+
+/// As before, with acknowledgements and several starts.
+#[test]
+fn a_disk_that_is_full_at_any_byte_costs_nothing() {
+    let settings = settings(LARGE, OnFull::DropOldest, SyncPolicy::Always);
+    for steps in [FITS, CRASH_LOOP] {
+        let bytes = {
+            let mut machine = Machine::new(settings.clone());
+            machine.run(steps);
+            machine.disk.used()
+        };
+        for limit in 0..=bytes {
+            let mut machine = Machine::new(settings.clone());
+            machine.disk.limit(Some(limit));
+            machine.run(steps);
+            machine.disk.limit(None);
+            end_of_program(&mut machine);
+            machine.check(&format!("full at byte {limit}"));
+        }
     }
 }
 

@@ -151,7 +151,13 @@ impl SpoolThread {
     }
 
     fn sync_now(&mut self) -> io::Result<()> {
-        if self.unsynced_since.take().is_some() && self.sync != SyncPolicy::Never { self.store.sync() } else { Ok(()) }
+        if self.unsynced_since.is_none() || self.sync == SyncPolicy::Never {
+            return Ok(());
+        }
+        let synced = self.store.sync();
+        // What failed is tried again as late as what is written now.
+        self.unsynced_since = synced.is_err().then(Instant::now);
+        synced
     }
 
     fn until_sync(&self) -> Option<Duration> {
