@@ -6,9 +6,9 @@ use telemetry_proto::v1::{EncodeError, GapRecord, TelemetryMessage};
 use uuid::Uuid;
 
 /// Most messages in a batch: beyond it a round trip is no longer what costs.
-pub const BATCH_MAX_MESSAGES: usize = 256;
+pub(crate) const BATCH_MAX_MESSAGES: usize = 256;
 /// Most bytes of a batch, but for its first message: on a slow link, too, a round trip ends within its time limit.
-pub const BATCH_MAX_BYTES: usize = 512 << 10;
+pub(crate) const BATCH_MAX_BYTES: usize = 512 << 10;
 
 /// How a message is written. The first byte tells one from the other: JSON begins with a brace, protobuf never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

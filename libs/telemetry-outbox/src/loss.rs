@@ -7,19 +7,18 @@ use uuid::Uuid;
 
 /// Numbers of one instance that are lost for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// The instance whose numbers they are.
-    pub instance_id: Uuid,
+    pub(crate) instance_id: Uuid,
     /// The numbers.
-    pub numbers: Vec<RangeInclusive<u64>>,
+    pub(crate) numbers: Vec<RangeInclusive<u64>>,
     /// Why they will not arrive.
-    pub reason: GapReason,
+    pub(crate) reason: GapReason,
 }
 
 impl Loss {
     /// How many numbers it is.
-    #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.numbers.iter().map(|range| range.end() - range.start() + 1).sum()
     }
 

@@ -99,8 +99,7 @@ impl Outbox {
     }
 
     /// The oldest messages, if there are any.
-    #[must_use]
-    pub fn try_next_batch(&self) -> Option<Batch> {
+    pub(crate) fn try_next_batch(&self) -> Option<Batch> {
         self.ledger().next_batch()
     }
 
@@ -119,7 +118,7 @@ impl Outbox {
     }
 
     /// Takes note of messages that were lost behind the outbox: gap records will name them.
-    pub fn report(&self, losses: impl IntoIterator<Item = Loss>) {
+    pub(crate) fn report(&self, losses: impl IntoIterator<Item = Loss>) {
         for loss in losses {
             self.ledger().report(loss);
             self.shared.changed.notify_waiters();

@@ -431,14 +431,14 @@ fn a_crash_loop_stays_within_the_bound() {
 }
 
 #[test]
-fn the_end_of_the_program_at_any_moment_costs_nothing() {
+fn a_crash_at_any_moment_costs_nothing() {
     for sync in [SyncPolicy::Always, SyncPolicy::Never] {
         crash_everywhere(&settings(SMALL, OnFull::DropOldest, sync), FITS);
     }
 }
 
 #[test]
-fn the_end_of_the_program_at_any_moment_costs_nothing_that_is_not_named_when_the_disk_is_too_small() {
+fn a_crash_at_any_moment_names_what_it_costs_when_the_disk_is_too_small() {
     for on_full in [OnFull::DropOldest, OnFull::Decimate] {
         crash_everywhere(&settings(SMALL, on_full, SyncPolicy::Never), OVERFLOWS);
     }
@@ -454,7 +454,7 @@ fn a_power_failure_at_any_moment_costs_nothing_that_was_synced() {
 }
 
 #[test]
-fn a_power_failure_at_any_moment_costs_nothing_that_was_synced_and_is_not_named_when_the_disk_is_too_small() {
+fn a_power_failure_at_any_moment_names_what_it_costs_when_the_disk_is_too_small() {
     for fate in FATES {
         for on_full in [OnFull::DropOldest, OnFull::Decimate] {
             fail_power_everywhere(&settings(SMALL, on_full, SyncPolicy::Always), OVERFLOWS, fate);
