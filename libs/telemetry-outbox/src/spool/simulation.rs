@@ -1,271 +1,30 @@
 //! The promises of the spool, held against a disk that crashes, loses power, fills up, fails and is damaged.
 //!
-//! One law stands behind all tests: **a message that was promised is delivered, or a delivered gap record names its
-//! number**; and nothing is delivered that was not made. The program ends, or the power fails, at every single change of
-//! the disk in turn.
+//! One law is behind all tests: **a message that was promised is delivered, or a delivered gap record names its number**;
+//! and nothing is delivered that was not made. The program ends, or the power fails, at every single change of the disk in
+//! turn.
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod machine;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
-use telemetry_proto::v1::TelemetryMessage;
-use telemetry_proto::v1::telemetry_message::Payload;
-use uuid::Uuid;
-
-use super::context::Context;
 use super::log::OVERHEAD_BYTES;
-use super::store::{Source, Store};
-use crate::batch::Encoding;
 use crate::file_system::FileSystem;
-use crate::file_system::simulated::{Fate, SimulatedDisk, Torn};
-use crate::loss::Loss;
-use crate::observer::NoObserver;
-use crate::outbox::{Outbox, Stamper};
-use crate::settings::{OnFull, OutboxSettings, SpoolSettings, SyncPolicy};
+use crate::file_system::simulated::Torn;
+use crate::settings::{OnFull, SpoolSettings, SyncPolicy};
 use crate::testing::sample;
+use machine::{Machine, Step, Survives};
 
 /// Room for about 300 samples, in files of ten. A gap record must fit into a file.
 const SMALL: u64 = 40 << 10;
 const LARGE: u64 = 1 << 30;
-/// So few leftover logs are open at a time that others wait.
-const OPEN_LEFTOVERS: usize = 2;
-
-type Number = (Uuid, u64);
-
-/// What a program does, one after the other.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    /// Takes samples and writes them to disk, all at once.
-    Write(usize),
-    /// Delivers that many reads of its own messages.
-    Deliver(usize),
-    /// Delivers that many reads of what earlier programs left.
-    DeliverLeftover(usize),
-    /// Syncs what was written, when the policy is not to do so with each write.
-    Sync,
-    /// Ends and starts again.
-    Restart,
-}
-
-/// A machine on which one program after the other runs, and what it promised.
-struct Machine {
-    disk: SimulatedDisk,
-    settings: SpoolSettings,
-    made: BTreeMap<Number, Bytes>,
-    /// Written, but lost if the power fails.
-    written: BTreeSet<Number>,
-    /// As `written`, by programs that ended: no later sync covers them.
-    written_before: BTreeSet<Number>,
-    promised: BTreeSet<Number>,
-    delivered: BTreeSet<Number>,
-    named: BTreeSet<Number>,
-}
-
-/// One start of a program: what `Spool` does, without its thread.
-struct Program {
-    outbox: Outbox,
-    store: Store,
-    /// The highest number that this program delivered of each instance.
-    last: BTreeMap<Uuid, u64>,
-}
-
-/// What becomes of changes that were not synced.
-#[derive(Debug, Clone, Copy)]
-enum Survives {
-    Nothing,
-    Everything,
-    MetadataAlone,
-    ContentAlone,
-    /// Half of each sector.
-    Halves,
-    /// Every second sector.
-    EverySecond(bool),
-    /// Anything; the number tells one possibility from the others.
-    Anything(u64),
-}
-
-impl Fate for Survives {
-    fn keeps_metadata(&mut self) -> bool {
-        match self {
-            Self::Nothing | Self::ContentAlone => false,
-            Self::Everything | Self::MetadataAlone | Self::Halves | Self::EverySecond(_) => true,
-            Self::Anything(state) => next(state).is_multiple_of(2),
-        }
-    }
-
-    fn kept_bytes(&mut self, len: usize) -> usize {
-        match self {
-            Self::Nothing | Self::MetadataAlone => 0,
-            Self::Everything | Self::ContentAlone => len,
-            Self::Halves => len / 2,
-            Self::EverySecond(is_kept) => {
-                *is_kept = !*is_kept;
-                if *is_kept { len } else { 0 }
-            }
-            Self::Anything(state) => match next(state) % 3 {
-                0 => 0,
-                1 => len,
-                _ => next(state) as usize % (len + 1),
-            },
-        }
-    }
-}
-
-/// The next number of a splitmix64 generator.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
 
 fn settings(max_bytes: u64, on_full: OnFull, sync: SyncPolicy) -> SpoolSettings {
     SpoolSettings { directory: "/var/spool".into(), max_bytes, sync, retain: Duration::ZERO, on_full }
-}
-
-impl Machine {
-    fn new(settings: SpoolSettings) -> Self {
-        Self {
-            disk: SimulatedDisk::new(),
-            settings,
-            made: BTreeMap::new(),
-            written: BTreeSet::new(),
-            written_before: BTreeSet::new(),
-            promised: BTreeSet::new(),
-            delivered: BTreeSet::new(),
-            named: BTreeSet::new(),
-        }
-    }
-
-    fn start(&self) -> Program {
-        let outbox = Outbox::new(
-            OutboxSettings { max_bytes: usize::MAX, on_full: OnFull::DropOldest, encoding: Encoding::Protobuf },
-            Stamper::new(|| SystemTime::UNIX_EPOCH),
-            Arc::new(NoObserver),
-        );
-        let context = Context::new(Arc::new(self.disk.clone()), Arc::new(NoObserver));
-        let instance_id = outbox.instance_id();
-        let store = Store::with_open_leftovers(OPEN_LEFTOVERS, self.settings.clone(), instance_id, context);
-        Program { outbox, store, last: BTreeMap::new() }
-    }
-
-    /// Runs `steps` until they are done or the disk ends the program.
-    fn run(&mut self, steps: &[Step]) {
-        let mut program = self.start();
-        for step in steps {
-            let times = match step {
-                Step::Deliver(times) | Step::DeliverLeftover(times) => *times,
-                Step::Write(_) | Step::Sync | Step::Restart => 1,
-            };
-            for _ in 0..times {
-                if self.disk.has_ended_program() {
-                    return;
-                }
-                match step {
-                    Step::Write(samples) => {
-                        (0..*samples).for_each(|_| drop(program.outbox.append(sample()).unwrap()));
-                        program.write(self);
-                    }
-                    Step::Deliver(_) => drop(program.deliver(Source::Live, self)),
-                    Step::DeliverLeftover(_) => drop(program.deliver(Source::Leftover, self)),
-                    Step::Sync => program.sync(self),
-                    Step::Restart => {
-                        // The locks go with the store.
-                        drop(program);
-                        self.written_before.append(&mut self.written);
-                        program = self.start();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Starts a program that delivers everything, and sees whether the law holds.
-    fn check(&mut self, what: &dyn std::fmt::Debug) {
-        let mut program = self.start();
-        program.deliver_all(self);
-        self.check_law(what);
-        assert_eq!(program.store.status().leftovers, 0, "{what:?}: something is left");
-    }
-
-    fn check_law(&self, what: &dyn std::fmt::Debug) {
-        let accounted: BTreeSet<_> = self.delivered.union(&self.named).copied().collect();
-        let missing: Vec<_> = self.promised.difference(&accounted).map(|(_, sequence)| sequence).collect();
-        assert!(missing.is_empty(), "{what:?}: promised, but neither delivered nor named: {missing:?}");
-    }
-}
-
-impl Program {
-    /// Writes what is in the outbox, as `Spool::fill_from` and its thread do.
-    fn write(&mut self, machine: &mut Machine) {
-        while let Some(batch) = self.outbox.try_next_batch() {
-            let numbers: Vec<Number> =
-                batch.messages.iter().map(|message| (batch.instance_id, message.sequence)).collect();
-            for message in &batch.messages {
-                machine.made.insert((batch.instance_id, message.sequence), message.body.clone());
-            }
-            match self.store.append(&batch.messages) {
-                Ok(losses) => {
-                    machine.written.extend(numbers);
-                    if machine.settings.sync == SyncPolicy::Always {
-                        self.sync(machine);
-                    }
-                    self.outbox.report(losses);
-                    self.outbox.acknowledge(batch);
-                }
-                Err(_) => {
-                    self.outbox.give_back(batch);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn sync(&mut self, machine: &mut Machine) {
-        if self.store.sync().is_ok() {
-            machine.promised.append(&mut machine.written);
-        }
-    }
-
-    /// Delivers one read. Whether there was one.
-    fn deliver(&mut self, source: Source, machine: &mut Machine) -> bool {
-        let Ok(Some(found)) = self.store.read(source) else { return false };
-        self.store.read_ahead(source);
-        let instance_id = found.instance_id;
-        for message in &found.messages {
-            let number = (instance_id, message.sequence);
-            assert_eq!(machine.made.get(&number), Some(&message.body), "never made: {number:?}");
-            let before = self.last.insert(instance_id, message.sequence);
-            assert!(before < Some(message.sequence), "{} after {before:?}", message.sequence);
-            machine.delivered.insert(number);
-            if let Some(Payload::Gap(gap)) = TelemetryMessage::from_either(&message.body).unwrap().payload {
-                let Loss { instance_id, numbers, .. } = Loss::named_by(&gap, instance_id);
-                machine.named.extend(numbers.into_iter().flatten().map(|sequence| (instance_id, sequence)));
-            }
-        }
-        let last = found.messages.last().map(|message| message.sequence);
-        self.outbox.report(found.losses);
-        if let Some(last) = last {
-            let _ = self.store.acknowledge(instance_id, last);
-        }
-        true
-    }
-
-    fn deliver_all(&mut self, machine: &mut Machine) {
-        loop {
-            self.write(machine);
-            let live = self.deliver(Source::Live, machine);
-            let left = self.deliver(Source::Leftover, machine);
-            if !live && !left && self.outbox.status().messages == 0 && self.outbox.status().unreported == 0 {
-                return;
-            }
-        }
-    }
 }
 
 /// Runs `steps` once for each change of the disk, ends the program before, in the middle of and after that change, and sees
