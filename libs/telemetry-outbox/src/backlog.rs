@@ -1,8 +1,8 @@
-//! What waits for the destination, in the order in which it must go.
+//! The messages that wait for the destination, in the order in which they are delivered.
 //!
-//! Without a spool that is the outbox. With one, messages come from disk: those of this start of the collector first, and
-//! when none of them waits, those that earlier starts left, so that a message of now waits for one batch of them at most.
-//! While the disk fails, what did not get there goes on from the outbox, behind what did.
+//! Without a spool these are the messages in the outbox. With a spool, they are read from disk: those of this start first,
+//! then those that earlier starts left, so that a new message waits for one old batch at most. While the disk fails,
+//! messages that are not on disk come from the outbox, after those that are.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use crate::outbox::Outbox;
 use crate::spool::{Source, Spool, SpoolRead};
 use crate::status::BacklogStatus;
 
-/// Gives out batches, one at a time, and remembers what was acknowledged.
+/// Gives out batches, one at a time, and keeps track of what was acknowledged.
 #[derive(Debug)]
 pub struct Backlog {
     outbox: Outbox,
@@ -44,7 +44,7 @@ enum Origin {
     Spool,
 }
 
-/// Tells when a backlog has more to give.
+/// Waits for messages to arrive in a backlog.
 #[derive(Debug)]
 pub struct Arrivals {
     outbox: Outbox,
@@ -52,7 +52,7 @@ pub struct Arrivals {
 }
 
 impl Backlog {
-    /// What waits in `outbox`, and in `spool`, if there is one, behind it.
+    /// The messages in `outbox`, and in `spool`, if there is one.
     #[must_use]
     pub fn new(outbox: Outbox, spool: Option<Spool>) -> Self {
         let live = Queue::of(outbox.instance_id());
@@ -71,13 +71,13 @@ impl Backlog {
         if spool.is_failing() { self.take_from_outbox() } else { None }
     }
 
-    /// Tells when there is more.
+    /// Waits for more messages, independently of the backlog.
     #[must_use]
     pub fn arrivals(&self) -> Arrivals {
         Arrivals { outbox: self.outbox.clone(), spool: self.spool.clone() }
     }
 
-    /// Lets go of the messages of `batch`: the destination has acknowledged them.
+    /// Releases the messages of `batch`, which the destination has acknowledged.
     pub fn acknowledge(&mut self, batch: Batch) {
         let last = batch.last_sequence().unwrap_or(batch.acknowledged);
         let origin = self.in_flight.take();
@@ -90,8 +90,8 @@ impl Backlog {
         }
     }
 
-    /// The destination has lost what came after `newest`: the next batches begin there, as far as messages are still to be
-    /// had. How many cannot be sent again.
+    /// Goes back to what comes after `newest`, because the destination has lost it. The next batches begin there, as far as
+    /// the messages are still kept. Returns how many are not.
     pub async fn rewind(&mut self, batch: Batch, newest: u64) -> u64 {
         let lost = batch.acknowledged.saturating_sub(newest);
         let instance_id = batch.instance_id;

@@ -1,16 +1,16 @@
-//! Messages in the form in which they travel: the outbox makes it, the spool keeps it, a publisher sends it.
+//! Encoded messages, and batches of them.
 
 use bytes::Bytes;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{EncodeError, GapRecord, TelemetryMessage};
 use uuid::Uuid;
 
-/// Most messages in a batch: beyond it a round trip is no longer what costs.
+/// Most messages in a batch. With more, round trips are no longer what takes the time.
 pub(crate) const BATCH_MAX_MESSAGES: usize = 256;
-/// Most bytes of a batch, but for its first message: on a slow link, too, a round trip ends within its time limit.
+/// Most bytes of a batch, so that it is sent within a time limit on a slow link, too. The first message may be larger.
 pub(crate) const BATCH_MAX_BYTES: usize = 512 << 10;
 
-/// How a message is written. The first byte tells one from the other: JSON begins with a brace, protobuf never does.
+/// The encoding of a message. The first byte identifies it: JSON begins with a brace, protobuf never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// Canonical ProtoJSON, on one line: for people, `jq` and every language.
@@ -22,7 +22,7 @@ pub enum Encoding {
 /// A checked and encoded message. A clone shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedMessage {
-    /// The message's number among those of its instance.
+    /// The number of the message within its instance.
     pub sequence: u64,
     /// The message in its [`Encoding`].
     pub body: Bytes,
@@ -30,7 +30,7 @@ pub struct EncodedMessage {
     pub is_gap_record: bool,
 }
 
-/// Messages of one instance on their way, the oldest first.
+/// Messages of one instance in flight, the oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// The instance that made them.
@@ -42,7 +42,7 @@ pub struct Batch {
 }
 
 impl EncodedMessage {
-    /// Checks `message` and writes it in `encoding`.
+    /// Checks `message` and encodes it.
     ///
     /// # Errors
     /// When it breaks the schema.

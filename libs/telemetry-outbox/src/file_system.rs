@@ -1,4 +1,4 @@
-//! The file operations that the spool is made of: a seam, so that tests run against a simulated disk.
+//! The file operations that the spool uses, as a trait, so that tests run against a simulated disk.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
@@ -49,7 +49,7 @@ pub(crate) enum Open {
 
 /// A file that is open.
 pub(crate) trait OpenFile: Debug + Send {
-    /// Reads from `offset` on: fewer bytes than `buffer` takes at the end of the file, none behind it.
+    /// Reads from `offset` on: fewer bytes than `buffer` takes at the end of the file, none after it.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `bytes` from `offset` on. After an error a part of them may be written.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;

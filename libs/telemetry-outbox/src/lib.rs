@@ -151,7 +151,7 @@
 //!
 //! | what happens | what is there afterwards |
 //! | --- | --- |
-//! | the process is killed | All that was written. What was in memory alone is lost: at most the batch that was being written, or all of it if the disk failed. Acknowledged messages may come again if the cursor was not written. |
+//! | the process is killed | All that was written. What was in memory alone is lost: what was appended since the last write began, or all that waits if the disk failed. Acknowledged messages may come again if the cursor was not written. |
 //! | power is lost, `SyncPolicy::Always` | All messages that were offered to the destination. |
 //! | power is lost, `SyncPolicy::Within` | All messages older than the duration. |
 //! | power is lost, `SyncPolicy::Never` | What the operating system had written by itself. Gap records may be lost with the files that they name. |

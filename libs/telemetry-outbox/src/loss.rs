@@ -1,4 +1,4 @@
-//! Numbers that will never arrive.
+//! Numbers whose messages are lost.
 
 use std::ops::RangeInclusive;
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::error::SpoolError;
 use crate::status::OutboxStatus;
 
-/// Is told what happens.
+/// Receives what happens.
 ///
 /// Calls come from the tasks that use the outbox and from the thread of the spool, some of them with the outbox locked:
 /// an observer returns soon and calls nothing of this crate.
@@ -36,7 +36,7 @@ pub enum Event<'a> {
         count: u64,
         /// Which ones had to go.
         reason: GapReason,
-        /// Whether every earlier loss is named in a gap record by now.
+        /// Whether all earlier losses were named in gap records before.
         is_first: bool,
         /// What the outbox holds now.
         outbox: OutboxStatus,

@@ -1,8 +1,8 @@
-//! Messages in memory, and the ledger of what was delivered.
+//! Messages in memory, and the account of each number.
 //!
 //! The outbox gives every message its number, since it is what answers for each of them: a number is either
 //! acknowledged by the destination, or named in a gap record. Messages wait in memory, bounded in bytes; when there is no
-//! room, the oldest go, but never the newest, nor those on their way. They leave in order, in batches, and a batch is kept
+//! room, the oldest go, but never the newest, nor those in flight. They leave in order, in batches, and a batch is kept
 //! until it is acknowledged.
 
 mod gaps;
@@ -25,7 +25,7 @@ use crate::observer::{Event, Observer};
 use crate::settings::{OnFull, OutboxSettings};
 use crate::status::OutboxStatus;
 
-/// What a waiting message takes beside its JSON.
+/// What a waiting message takes in memory beside its body.
 const ENTRY_OVERHEAD_BYTES: usize = size_of::<EncodedMessage>();
 /// The share of the outbox that is free after it was decimated, so that this is not done for each sample.
 const DECIMATED_SHARE: usize = 8;
@@ -57,7 +57,7 @@ struct Ledger {
 }
 
 impl Outbox {
-    /// An empty outbox that numbers messages by `stamper` and tells `observer` what happens.
+    /// An empty outbox that numbers messages by `stamper` and reports what happens to `observer`.
     #[must_use]
     pub fn new(settings: OutboxSettings, stamper: Stamper, observer: Arc<dyn Observer>) -> Self {
         let ledger = Ledger {
@@ -125,8 +125,7 @@ impl Outbox {
         }
     }
 
-    /// Lets go of a batch that the destination has acknowledged. Losses that nobody was told of yet are told now that
-    /// somebody listens.
+    /// Releases a batch that the destination has acknowledged, and appends gap records for losses that are not reported yet.
     pub fn acknowledge(&self, batch: Batch) {
         let mut ledger = self.ledger();
         for message in &batch.messages {
@@ -252,8 +251,8 @@ impl Ledger {
         self.release(message);
         self.lose(message.sequence, reason);
         if let Some(gap) = message.gap_record() {
-            let told = Loss::named_by(&gap, self.stamper.instance_id());
-            self.unreported.add(self.other_instance(&told), told);
+            let loss = Loss::named_by(&gap, self.stamper.instance_id());
+            self.unreported.add(self.other_instance(&loss), loss);
         }
     }
 

@@ -1,4 +1,4 @@
-//! How much is kept, where, and what goes first when there is no room.
+//! How much is kept, where, and what is given up first.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,11 +30,11 @@ pub struct OutboxSettings {
 pub struct SpoolSettings {
     /// The directory. It is made if it is not there.
     pub directory: PathBuf,
-    /// Bytes that all its files may take.
+    /// Bytes that the logs of all starts may take on disk.
     pub max_bytes: u64,
     /// When what was written is synced to the disk.
     pub sync: SyncPolicy,
-    /// How long messages are kept after they were acknowledged, for a destination that loses them again.
+    /// How long messages are kept after their acknowledgement, for a destination that may lose them again.
     pub retain: Duration,
     /// What is given up when there is no room.
     pub on_full: OnFull,

@@ -1,17 +1,11 @@
-//! The disk behind the outbox: what is written there survives the process, and an outage of any length that fits.
+//! Messages on disk, so that they survive the process and an outage of any length that fits.
 //!
 //! Each message is appended to the spool before it is offered to the destination, and released once acknowledged. Every
-//! start of the collector has a log of its own, a directory named by its instance; the log of a start that has ended is
-//! delivered by the next one. Two collectors can share a directory: a log that is in use is locked.
+//! start has a log of its own; the next start delivers the log of one that has ended. The [crate](crate) documents the
+//! layout on disk.
 //!
-//! ```text
-//! <directory>/<instance_id>/00000000000000000001.log …    segments, named by their first number
-//!                           cursor                        the highest number that was acknowledged
-//!                           lock                          held while the instance runs
-//! ```
-//!
-//! A disk that is full, read-only or gone costs durability alone: messages then stay in the outbox and go on from there,
-//! until the disk takes them again.
+//! A disk that is full, read-only or gone costs durability alone: messages then stay in the outbox and are delivered from
+//! there, until the disk takes them again.
 
 mod context;
 mod cursor;

@@ -1,4 +1,4 @@
-//! What waits, in numbers.
+//! How much waits.
 
 /// What the outbox holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -9,7 +9,7 @@ pub struct OutboxStatus {
     pub bytes: usize,
     /// Numbers without a message since the start: given up, or never valid.
     pub lost: u64,
-    /// Those of them that no gap record names yet.
+    /// Those of `lost` that no gap record names yet.
     pub unreported: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct SpoolStatus {
     pub leftovers: usize,
 }
 
-/// What waits, wherever it does.
+/// What waits in memory and on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BacklogStatus {
     /// In memory.

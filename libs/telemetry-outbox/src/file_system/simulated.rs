@@ -1,4 +1,4 @@
-//! A disk in memory that crashes, loses power, fills up and fails when it is told to.
+//! A disk in memory that crashes, loses power, fills up and fails as tests ask.
 //!
 //! What is written is seen at once, but survives a power failure only once it is synced. Of what is not synced, any part
 //! may survive, in any order:
@@ -45,7 +45,7 @@ struct State {
     seen: Tree,
     /// What survives a power failure.
     durable: Tree,
-    /// What tells one from the other.
+    /// The changes that `seen` has and `durable` does not.
     unsynced: Vec<Change>,
     next_inode: Inode,
     /// Changes since the start: each takes one tick.
@@ -189,7 +189,7 @@ impl SimulatedDisk {
 }
 
 impl State {
-    /// Counts a change, which fails if it is told to.
+    /// Counts a change. It fails if a fault was set for it.
     fn tick(&mut self) -> io::Result<()> {
         self.ticks += 1;
         if self.faults.crash_at.is_some_and(|(at, _)| self.ticks >= at) {

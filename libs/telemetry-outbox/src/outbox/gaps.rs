@@ -17,7 +17,7 @@ pub(super) struct Gaps {
 
 #[derive(Debug)]
 struct Set {
-    /// `None`: the instance that tells of the loss.
+    /// `None`: the instance that reports the loss.
     instance_id: Option<Uuid>,
     reason: GapReason,
     ranges: Vec<SequenceRange>,

@@ -127,7 +127,7 @@ async fn when_there_is_no_room_the_oldest_go_and_a_gap_record_names_them() {
 }
 
 #[tokio::test]
-async fn messages_on_their_way_are_not_given_up() {
+async fn messages_in_flight_are_not_given_up() {
     let outbox = outbox(3 * sample_bytes());
     outbox.append(sample()).unwrap();
     let in_flight = outbox.next_batch().await.unwrap();
@@ -142,7 +142,7 @@ async fn messages_on_their_way_are_not_given_up() {
 }
 
 #[tokio::test]
-async fn a_gap_record_that_is_lost_is_told_again() {
+async fn what_a_lost_gap_record_named_is_named_again() {
     let outbox = outbox(2 * sample_bytes());
     for _ in 0..3 {
         outbox.append(sample()).unwrap();
@@ -213,7 +213,7 @@ async fn a_batch_that_is_given_back_is_the_next_one_again() {
 }
 
 #[tokio::test]
-async fn losses_behind_the_outbox_are_told_with_whose_they_are() {
+async fn reported_losses_are_named_with_their_instance() {
     let outbox = outbox(usize::MAX);
     let other = Uuid::from_u128(7);
     outbox.report([

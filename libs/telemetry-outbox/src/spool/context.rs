@@ -1,11 +1,11 @@
-//! What every part of the spool works with.
+//! What all parts of the spool need.
 
 use std::sync::Arc;
 
 use crate::file_system::FileSystem;
 use crate::observer::{Event, Observer};
 
-/// The file system, and who is told what happens.
+/// The file system and the observer.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) file_system: Arc<dyn FileSystem>,

@@ -1,4 +1,4 @@
-//! How far a log was acknowledged, on disk, so that a new start does not send everything again.
+//! How far a log was acknowledged, on disk, so that the next start does not send everything again.
 
 use std::io;
 use std::path::{Path, PathBuf};

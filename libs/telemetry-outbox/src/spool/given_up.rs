@@ -1,4 +1,4 @@
-//! What is given up, until gap records that name its numbers are on disk.
+//! What is given up, and waits until gap records that name its numbers are on disk.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::segment::Segment;
 use crate::batch::EncodedMessage;
 use crate::loss::Loss;
 
-/// A file, or a part of one, that goes once all its numbers are named.
+/// A file, or a part of one, that is deleted once all its numbers are named.
 #[derive(Debug)]
 pub(super) struct GivenUp {
     pub(super) extent: Extent,
@@ -26,7 +26,7 @@ pub(super) enum Extent {
 }
 
 impl GivenUp {
-    /// What is given up at the price of `losses`.
+    /// Gives up `extent`, which loses `losses`.
     pub(super) fn new(extent: Extent, losses: &[Loss]) -> Self {
         let mut unreported: BTreeMap<_, RangeInclusiveSet<u64>> = BTreeMap::new();
         for Loss { instance_id, numbers, .. } in losses.iter().filter(|loss| !loss.numbers.is_empty()) {

@@ -49,7 +49,7 @@ pub(super) struct Log {
     acknowledged_before: Option<Instant>,
     /// The highest number that was read.
     read: u64,
-    /// Something could not be read behind `read`; the next message tells how many numbers that were.
+    /// Something after `read` could not be read. The number of the next message shows how much.
     damaged: bool,
     /// Directories in which a name is new that a power failure could cost.
     unsynced_directories: BTreeSet<PathBuf>,
@@ -228,7 +228,7 @@ impl Log {
         while let Some(segment) = self.segments.get_mut(self.position.segment) {
             if self.position.offset >= segment.len {
                 let last = *segment.last.get_or_insert(self.read);
-                // A file that was cut behind our back ends before its last message.
+                // The file was truncated by somebody else if it ends before its last message.
                 self.damaged |= last > self.read.max(self.acknowledged);
                 if self.position.segment + 1 == self.segments.len() {
                     return None;

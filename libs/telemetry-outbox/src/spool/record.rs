@@ -1,10 +1,10 @@
-//! A message as it lies in a segment.
+//! The encoding of a message in a segment.
 //!
 //! ```text
 //! magic u32 | length u32 | sequence u64 | flags u32 | checksum u32 | message, `length` bytes      (little endian)
 //! ```
 //!
-//! The checksum (CRC-32) is over all the rest. The magic number lets a reader find the next record behind damage.
+//! The checksum (CRC-32) is over all the rest. The magic number lets a reader find the next record after damage.
 
 use bytes::Bytes;
 
@@ -14,10 +14,10 @@ const MAGIC: u32 = 0x3152_4c54;
 const HEADER_BYTES: usize = 24;
 const CHECKSUM_AT: usize = 20;
 const GAP_RECORD: u32 = 1;
-/// More is no message of ours, but a damaged length.
+/// A larger length is taken for damage.
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
 
-/// What stands at one place of a segment.
+/// What is at one place of a segment.
 #[derive(Debug, PartialEq)]
 pub(super) enum Parsed {
     /// A message; the next record is at `end`.
@@ -47,7 +47,7 @@ pub(super) fn write(message: &EncodedMessage, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&message.body);
 }
 
-/// What stands in `bytes` at `at`. The message shares their memory.
+/// What is in `bytes` at `at`. The message shares their memory.
 pub(super) fn read(bytes: &Bytes, at: usize) -> Parsed {
     let rest = &bytes[at..];
     let magic = MAGIC.to_le_bytes();
@@ -70,11 +70,11 @@ pub(super) fn read(bytes: &Bytes, at: usize) -> Parsed {
     }
     let sequence = u64::from(u32_at(rest, 8)) | u64::from(u32_at(rest, 12)) << 32;
     let is_gap_record = u32_at(rest, 16) & GAP_RECORD != 0;
-    let json = bytes.slice(at + HEADER_BYTES..at + end);
-    Parsed::Message { message: EncodedMessage { sequence, body: json, is_gap_record }, end: at + end }
+    let body = bytes.slice(at + HEADER_BYTES..at + end);
+    Parsed::Message { message: EncodedMessage { sequence, body, is_gap_record }, end: at + end }
 }
 
-/// Where the next whole record stands at or behind `from`, if there is one.
+/// Where the next whole record is, at or after `from`, if there is one.
 pub(super) fn find(bytes: &Bytes, from: usize) -> Option<usize> {
     (from..bytes.len()).find(|at| matches!(read(bytes, *at), Parsed::Message { .. }))
 }

@@ -1,4 +1,4 @@
-//! One file of a log: records one behind the other, only ever appended to.
+//! One file of a log: a sequence of records, only ever appended to.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -47,7 +47,7 @@ pub(super) struct Chunk {
     pub(super) messages: Vec<EncodedMessage>,
     /// Where the next read begins.
     pub(super) end: u64,
-    /// Something that is no record stands before `end`, behind all the messages.
+    /// There is something that is no record after the messages and before `end`.
     pub(super) damaged: bool,
 }
 
@@ -108,8 +108,7 @@ impl Segment {
         let len = self.len;
         let file = self.file()?;
         if let Err(error) = file.write_all_at(&records, len) {
-            // What is behind `len` counts for nothing, here and, if this fails too, for a reader: it is no whole record
-            // or it is written over.
+            // If this fails too, what is after `len` is ignored: it is written over, or it is no whole record.
             let _ = file.set_len(len);
             return Err(error);
         }
@@ -120,7 +119,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Messages from `offset` on, as many as are read at a time; none, and no damage, at the end.
+    /// Reads messages from `offset` on, as many as fit into a chunk. At the end there are none, and no damage.
     pub(super) fn read(&mut self, offset: u64) -> io::Result<Chunk> {
         let mut bytes = self.bytes(offset, CHUNK_BYTES)?;
         let mut chunk = Chunk { end: offset, ..Chunk::default() };
@@ -154,7 +153,7 @@ impl Segment {
         Ok(chunk)
     }
 
-    /// How far it is from `offset` to the next whole record, or to the end.
+    /// Bytes from `offset` to the next whole record, or to the end.
     fn skip_damage(&mut self, offset: u64) -> io::Result<usize> {
         let rest = self.bytes(offset, usize::MAX)?;
         Ok(record::find(&rest, 1).unwrap_or(rest.len()))
@@ -230,7 +229,7 @@ impl Segment {
         let mut bytes = vec![0; there.min(max)];
         let mut filled = 0;
         let file = self.file()?;
-        // A file that was cut meanwhile ends early.
+        // The file ends early if it was truncated meanwhile.
         while filled < bytes.len() {
             match file.read_at(&mut bytes[filled..], offset + filled as u64) {
                 Ok(0) => break,

@@ -148,7 +148,7 @@ const CRASH_LOOP: &[Step] = &[
 ];
 
 #[test]
-fn the_steps_are_worth_their_names() {
+fn the_steps_do_what_their_names_say() {
     let named_after = |steps, on_full| {
         let mut machine = Machine::new(settings(SMALL, on_full, SyncPolicy::Never));
         machine.run(steps);

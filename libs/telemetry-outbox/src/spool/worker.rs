@@ -1,4 +1,4 @@
-//! The thread that does everything with files, so that a disk that hangs holds up nothing else.
+//! The thread that does all work with files, so that a disk that hangs blocks nothing else.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::observer::Event;
 use crate::settings::{SpoolSettings, SyncPolicy};
 use crate::status::SpoolStatus;
 
-/// How often the thread looks, unasked, what need not be retained any longer.
+/// Time between two releases of what need not be retained any longer.
 const RELEASE_PERIOD: Duration = Duration::from_secs(10);
 
 enum Command {
@@ -27,7 +27,7 @@ enum Command {
     Close(oneshot::Sender<io::Result<()>>),
 }
 
-/// Asks the thread. A clone asks the same one; it ends with the last of them.
+/// Sends commands to the thread. Clones share it, and it ends with the last of them.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     commands: Sender<Command>,
@@ -59,7 +59,7 @@ impl Worker {
     }
 
     pub(super) fn acknowledge(&self, instance_id: Uuid, sequence: u64) {
-        // Without the thread there is nothing left to note it for.
+        // If the thread has ended, nothing can be noted.
         let _ = self.commands.send(Command::Acknowledge(instance_id, sequence));
     }
 
@@ -84,7 +84,7 @@ impl Worker {
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct SpoolThread {
     store: Store,
     context: Context,
@@ -113,7 +113,7 @@ impl SpoolThread {
         }
     }
 
-    /// A caller that has gone away needs no answer.
+    /// Nobody needs the answer if the caller has gone away.
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Append(messages, reply) => {

@@ -72,7 +72,7 @@ pub(super) enum Survives {
     Halves,
     /// Every second sector.
     EverySecond(bool),
-    /// Anything; the number tells one possibility from the others.
+    /// Anything: the number is the seed of the choice.
     Anything(u64),
 }
 

@@ -241,7 +241,7 @@ fn damage_at_the_end_of_a_log_that_is_written_is_named() {
 }
 
 #[test]
-fn a_folder_that_is_removed_costs_nothing_while_the_process_runs() {
+fn a_directory_that_is_deleted_costs_nothing_while_the_process_runs() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     host.append(2);
     fs::remove_dir_all(&host.settings.directory).unwrap();
@@ -253,7 +253,7 @@ fn a_folder_that_is_removed_costs_nothing_while_the_process_runs() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_an_error_and_later_is_none() {
+fn append_fails_until_the_directory_can_be_made() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     fs::write(&host.settings.directory, "in the way").unwrap();
     assert!(host.store.append(&[message(1)]).is_err());
@@ -275,7 +275,7 @@ fn what_was_acknowledged_is_kept_as_long_as_it_is_retained() {
 }
 
 #[test]
-fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_on_its_way() {
+fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_in_flight() {
     let mut host = Host::new(64 << 10, OnFull::DropOldest);
     host.append(1);
     assert_eq!(host.store.read(Source::Live).unwrap().unwrap().messages.len(), 1);
@@ -293,7 +293,7 @@ fn a_full_spool_gives_up_its_oldest_and_keeps_what_is_on_its_way() {
 }
 
 #[test]
-fn what_is_damaged_in_a_file_that_is_given_up_or_thinned_is_named_too() {
+fn damage_in_a_file_that_is_given_up_or_decimated_is_named_too() {
     for on_full in [OnFull::DropOldest, OnFull::Decimate] {
         let mut host = Host::new(64 << 10, on_full);
         // Each append makes a file of its own.
