@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +140,36 @@ async fn what_a_start_left_comes_after_what_is_live() {
     second.spooled(2).await;
     assert_eq!(second.take().await, Some((second.outbox.instance_id(), vec![1, 2])));
     assert_eq!(second.take().await, Some((left, vec![1, 2, 3])));
+}
+
+/// Those that wait until others are given up and named are asked for again.
+#[tokio::test]
+async fn what_many_starts_left_is_delivered_or_given_up_by_one_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { max_bytes: 4 << 20, ..settings(&directory) };
+    let first = Start::of(settings.clone());
+    first.sample(20);
+    first.spooled(20).await;
+    let left = first.crash(&settings).await;
+    let segment = settings.directory.join(left.to_string()).join(format!("{:020}.log", 1));
+    for _ in 0..900 {
+        let log = settings.directory.join(Uuid::new_v4().to_string());
+        fs::create_dir(&log).unwrap();
+        fs::copy(&segment, log.join(segment.file_name().unwrap())).unwrap();
+    }
+
+    let mut second = Start::of(settings);
+    let mut delivered = BTreeSet::new();
+    for last in 1..=100 {
+        second.sample(1);
+        second.spooled(last).await;
+        while let Some(batch) = second.backlog.next_batch().await {
+            delivered.insert(batch.instance_id);
+            second.backlog.acknowledge(batch);
+        }
+    }
+    assert_eq!(second.spool.status().leftovers, 0);
+    assert!(delivered.len() > 100, "{}", delivered.len());
 }
 
 #[tokio::test]
