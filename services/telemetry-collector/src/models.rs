@@ -11,3 +11,6 @@ pub use telemetry_proto::v1::{
     SCHEMA_VERSION, SequenceRange, Stamp, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField,
     UnavailableReason,
 };
+
+#[cfg(test)]
+mod tests;
