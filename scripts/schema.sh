@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # How the schema stands to its last release, by buf: what version-check.sh and release-schema.sh share. Works in the workspace.
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 
 readonly schema_package=proto/telemetry/v1
 # shellcheck disable=SC2034  # for the caller

@@ -3,7 +3,8 @@
 # what was released.
 #
 # One line a check: `ok`, `FAIL` with the remedy, or `MISSING` for a tool that a check needs. Exit code 1 if anything fails, 2 if
-# nothing fails but a tool is missing, else 0. Reads only, builds nothing and needs no network: scripts/setup.sh gets the tools.
+# nothing fails but a tool is missing and cannot be installed, else 0. Changes nothing in the tree and builds nothing. It needs a
+# network once, to install buf.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -120,7 +121,7 @@ schema() {
   local buf said
   schema_version_form
   buf=$(buf_program .)
-  if [ ! -x "$buf" ]; then
+  if ! provide_buf .; then
     missing "buf ($buf), for the schema's lint, format, compatibility and version" "scripts/setup.sh"
     return
   fi

@@ -2,8 +2,8 @@
 # What tests of the scripts share: a copy of the files that the scripts read, one mistake at a time.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-# shellcheck source=scripts/lib.sh
-source "$root/scripts/lib.sh"
+# shellcheck source=scripts/tools.sh
+source "$root/scripts/tools.sh"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 passed=0

@@ -7,8 +7,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
 provide_buf "$root" || die "buf is not to be had" "scripts/setup.sh says what is missing"
 cd "$root"
 
-# What buf has no say in is found sooner without it.
-finds_without_buf() { XDG_CACHE_HOME=$scratch/empty finds "$@"; }
+# What buf has no say in is found sooner without it. Below a file nothing can be installed.
+finds_without_buf() { XDG_CACHE_HOME=$scratch/no-folder finds "$@"; }
+touch "$scratch/no-folder"
 finds() { expect "$1" 1 "$2" version-check.sh "${@:3}"; }
 
 version=$(sed -n 's/^    version = "\(.*\)",$/\1/p' MODULE.bazel | head -n 1)
@@ -98,7 +99,8 @@ finds "every check runs" "FAIL schema version" bash -c "rm CHANGELOG.md && echo 
 
 # Without the tools
 before=$(cd "$scratch/tree" && find . -type f -print0 | sort -z | xargs -0 cksum)
-XDG_CACHE_HOME=$scratch/empty expect "no buf" 2 "MISSING tool: buf ($scratch/empty/telemetry-tools/buf-" version-check.sh
+XDG_CACHE_HOME=$scratch/no-folder expect "no buf and no way to install it" 2 "MISSING tool: buf ($scratch/no-folder/telemetry-tools/buf-" version-check.sh
+XDG_CACHE_HOME=$scratch/empty expect "a machine that has nothing yet" 0 "ok   schema lint: " version-check.sh
 CARGO_HOME=$scratch/empty expect "no index of crates" 2 "MISSING tool: cargo's index of the registry (" version-check.sh
 
 # The last copy was looked at and is as it was.
