@@ -26,7 +26,7 @@ const ABSOLUTE_ZERO_CELSIUS: f64 = -273.15;
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidMessage {
-    /// Path of the field, with the field names of the schema ("data.cpu.cores[3].usage_percent").
+    /// Path of the field, with the field names of the schema (`data.cpu.cores[3].usage_percent`).
     pub field: String,
     /// What is wrong with the field.
     pub problem: Problem,
