@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of this repository share: saying what happens, and getting what is missing.
+# What the scripts of this repository share: messages, installing Debian packages, and the pinned Rust.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -40,10 +40,10 @@ provide() {
   step "apt-get install $*" apt_install_or_update "$@"
 }
 
-# A machine that never updated knows no packages, and an old list names what the mirror no longer has.
+# A new machine has no list of packages, and an old list names versions that the mirror no longer has.
 apt_install_or_update() { apt_install "$@" || { apt-get update && apt_install "$@"; }; }
 
-# Packages are wanted for their programs: the services in them are not started.
+# Only the programs in a package are used: its services are not started.
 apt_install() (
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
@@ -72,7 +72,7 @@ use_pinned_rust() {
     step "rustup toolchain install $pinned" rustup toolchain install "$pinned" --profile minimal -c clippy -c rustfmt &&
       rustc_is "$pinned" "$workspace" && return
   fi
-  die "Rust $pinned, which rust-toolchain.toml names, is not to be had here" "install it: rustup toolchain install $pinned"
+  die "Rust $pinned, the version in rust-toolchain.toml, is not installed and could not be" "install it: rustup toolchain install $pinned"
 }
 
 rustc_is() { [[ $(cd "$2" && rustc --version 2>/dev/null) == "rustc $1 "* ]]; }

@@ -12,7 +12,7 @@ new=
 main() {
   trap '[ -z "$new" ] || rm -rf "$new"' EXIT
   local version
-  provide_buf "$PWD" || die "buf is not to be had" "scripts/setup.sh says what is missing"
+  provide_buf "$PWD" || die "buf could not be installed" "scripts/setup.sh says what is missing"
   version=$(cat "$schema_version_file")
   compare_schema
   check_version "$version"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# How the schema stands to its last release, by buf: what version-check.sh and release-schema.sh share. Works in the workspace.
+# Compares the schema with its last release by buf, for version-check.sh and release-schema.sh. Runs in the workspace.
 
 # shellcheck source=scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"

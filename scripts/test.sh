@@ -120,7 +120,7 @@ check() {
   fi
 }
 
-# cases TITLE COMMAND…: counts the test cases that the command tells of. A failure that is no case's, such as a build's, is one.
+# cases TITLE COMMAND…: counts the test cases in the command's output. A failure outside a case, such as a build error, counts as one.
 cases() {
   local status=0 good bad targets
   logged "$@" || status=$?
@@ -132,7 +132,7 @@ cases() {
   passed=$((passed + good))
   failed=$((failed + bad))
   say "    $good passed, $bad failed"
-  # What the fault suite tells beside its count.
+  # The fault suite's summary.
   sed -n '/^Fault cases:$/,/^$/{/^$/d;s/^/    /;p;}' "$log" >&2
 }
 
@@ -155,7 +155,7 @@ logged() {
   return "$status"
 }
 
-# What a person wants to see first: compiler errors and failing cases; else the end.
+# Compiler errors and failing cases if there are any, else the end of the log.
 failures_in() {
   local found
   found=$(awk '
@@ -168,7 +168,7 @@ failures_in() {
 }
 
 close() {
-  # Where nobody comes back the next minute, no server need wait for them.
+  # On CI no second call follows: the server need not wait for one.
   [ -z "${CI:-}" ] || tools/bazel/bazel shutdown >/dev/null 2>&1 || true
   $finished || failed=$((failed + 1))
   [ "$failed" -gt 0 ] || rm -rf "$logs"

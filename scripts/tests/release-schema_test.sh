@@ -4,7 +4,7 @@ set -euo pipefail
 
 # shellcheck source=scripts/tests/fixture.sh
 source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
-provide_buf "$root" || die "buf is not to be had" "scripts/setup.sh says what is missing"
+provide_buf "$root" || die "buf could not be installed" "scripts/setup.sh says what is missing"
 release_todays_schema
 
 refuses() { expect "$1" 1 "error: $2" release-schema.sh "${@:3}"; }

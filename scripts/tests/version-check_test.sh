@@ -4,10 +4,10 @@ set -euo pipefail
 
 # shellcheck source=scripts/tests/fixture.sh
 source "$(dirname "${BASH_SOURCE[0]}")/fixture.sh"
-provide_buf "$root" || die "buf is not to be had" "scripts/setup.sh says what is missing"
+provide_buf "$root" || die "buf could not be installed" "scripts/setup.sh says what is missing"
 cd "$root"
 
-# What buf has no say in is found sooner without it. Below a file nothing can be installed.
+# The checks that do not need buf are quicker without it. A cache below a file cannot be created, so buf cannot be installed.
 finds_without_buf() { XDG_CACHE_HOME=$scratch/no-folder finds "$@"; }
 touch "$scratch/no-folder"
 finds() { expect "$1" 1 "$2" version-check.sh "${@:3}"; }
