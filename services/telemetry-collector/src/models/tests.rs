@@ -1,4 +1,5 @@
 //! What a consumer relies on. The schema's own tests are those of `telemetry-proto`.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
