@@ -18,13 +18,14 @@ use std::time::Duration;
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
 use telemetry_process::exit;
 use telemetry_process::logs::LogSettings;
+use telemetry_redis::{RetrySettings, TlsFiles};
 use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, path, size, text};
 use telemetry_settings::{InForce, Reader, Secret};
 
 pub use self::otel::OtelConfig;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
-use crate::publishers::{DeliveryMode, QueueMode, RetrySettings, TlsFiles};
+use crate::publishers::{DeliveryMode, QueueMode};
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use telemetry_outbox::{Backlog, Batch};
 use telemetry_proto::v1::HealthStatus;
+use telemetry_redis::Backoff;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 use crate::errors::{TelemetryError, report};
 use crate::events;
 use crate::health::HealthReporter;
-use crate::publishers::{Acknowledgement, Backoff, Receipt, TelemetryPublisher};
+use crate::publishers::{Acknowledgement, Receipt, TelemetryPublisher};
 
 /// How often an outage that continues is logged.
 const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -179,7 +180,7 @@ impl Delivery {
 
     /// Waits for the backoff. A shutdown ends this wait and shortens the following ones.
     async fn wait_before_next_attempt(&mut self, error: &TelemetryError) {
-        let delay = self.backoff.next_delay(error);
+        let delay = self.backoff.next_delay(error.is_retryable());
         if self.backlog.is_closed() {
             sleep(delay.min(LAST_ATTEMPTS_PERIOD)).await;
             return;

@@ -11,6 +11,7 @@ use telemetry_outbox::SpoolError;
 use telemetry_process::exit;
 pub use telemetry_process::report;
 use telemetry_proto::v1::{EncodeError, InvalidMessage};
+use telemetry_redis::{FailureKind, Setting};
 pub use telemetry_settings::{InvalidSetting, InvalidSettings};
 use thiserror::Error;
 
@@ -147,6 +148,23 @@ impl PublishingErrorKind {
     }
 }
 
+impl From<FailureKind> for PublishingErrorKind {
+    fn from(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::Unreachable => Self::Unreachable,
+            FailureKind::TimedOut => Self::TimedOut,
+            FailureKind::Refused => Self::Refused,
+            FailureKind::Rejected => Self::Rejected,
+        }
+    }
+}
+
+impl From<telemetry_redis::InvalidSetting> for TelemetryError {
+    fn from(invalid: telemetry_redis::InvalidSetting) -> Self {
+        redis_setting(invalid).into()
+    }
+}
+
 impl From<InvalidSetting> for TelemetryError {
     fn from(setting: InvalidSetting) -> Self {
         Self::Configuration(setting.into())
@@ -179,6 +197,21 @@ impl From<TelemetryError> for tonic::Status {
             TelemetryError::Configuration(_) => tonic::Code::InvalidArgument,
         };
         Self::new(code, report(&error))
+    }
+}
+
+/// A setting of telemetry-redis as its environment variable.
+pub(crate) fn redis_setting(invalid: telemetry_redis::InvalidSetting) -> InvalidSetting {
+    InvalidSetting::new(redis_variable(invalid.setting), invalid.describe(redis_variable))
+}
+
+fn redis_variable(setting: Setting) -> &'static str {
+    match setting {
+        Setting::TlsCa => "TELEMETRY_REDIS__TLS_CA",
+        Setting::TlsCert => "TELEMETRY_REDIS__TLS_CERT",
+        Setting::TlsKey => "TELEMETRY_REDIS__TLS_KEY",
+        Setting::Key => "TELEMETRY_REDIS__KEY",
+        Setting::Url => "TELEMETRY_REDIS__URL",
     }
 }
 

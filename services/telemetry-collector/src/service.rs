@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
+use telemetry_redis::{Backoff, RetrySettings, shard_key};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,9 +22,7 @@ use crate::events::{self, OutboxEvents};
 use crate::health::{Component, HealthBoard};
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
-use crate::publishers::{
-    Backoff, DeliveryMode, RedisQueue, RedisSettings, RetrySettings, TelemetryPublisher, shard_key,
-};
+use crate::publishers::{DeliveryMode, RedisQueue, RedisSettings, TelemetryPublisher};
 use crate::sampler::Sampler;
 
 /// Time that the host has, before the first sample, to give what is slow to read.

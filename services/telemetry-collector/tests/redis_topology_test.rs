@@ -8,7 +8,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use telemetry_collector::errors::{PublishingErrorKind, report};
-use telemetry_collector::publishers::{RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher, TlsFiles};
+use telemetry_collector::publishers::{RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher};
+use telemetry_redis::TlsFiles;
 use telemetry_testing::{
     Authority, ClientFiles, Cluster, RedisServer, SentinelGroup, TlsSentinel, TlsServer, eventually,
 };

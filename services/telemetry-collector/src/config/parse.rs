@@ -6,10 +6,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
+use telemetry_redis::RedisUrl;
 use telemetry_settings::Secret;
 use telemetry_settings::parse::{NotAllowed, Parsed, duration, size};
 
-use crate::publishers::{DeliveryMode, QueueMode, RedisUrl};
+use crate::publishers::{DeliveryMode, QueueMode};
 
 pub(super) const QUEUE_MODES: &[(&str, QueueMode)] = &[("list", QueueMode::List), ("stream", QueueMode::Stream)];
 pub(super) const DELIVERY_MODES: &[(&str, DeliveryMode)] =

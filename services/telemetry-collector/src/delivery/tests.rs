@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use telemetry_outbox::Outbox;
+use telemetry_redis::RetrySettings;
 
 use super::*;
 use crate::clock::WallClock;
 use crate::errors::{PublishingErrorKind, TelemetryResult};
 use crate::health::{Component, HealthBoard, HealthReader};
-use crate::publishers::{Acknowledgement, RetrySettings};
+use crate::publishers::Acknowledgement;
 use crate::testing::{self, sample};
 
 /// Fails as it is told, then takes everything.

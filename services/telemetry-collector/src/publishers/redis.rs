@@ -1,13 +1,8 @@
 //! A Redis list or stream as the queue.
 
 mod commands;
-mod connector;
-mod failure;
-mod keys;
 mod script;
 mod settings;
-mod tls;
-mod url;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,20 +11,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool::managed::{Object, Pool};
-use redis::{Cmd, FromRedisValue};
+use redis::{Cmd, FromRedisValue, RedisError};
 use telemetry_outbox::Batch;
+use telemetry_redis::{Connector, Failure, FailureKind};
+use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use self::commands::{Commands, Outcome};
-use self::connector::Connector;
-use self::failure::Failure;
-pub use self::keys::shard_key;
 pub use self::settings::{DeliveryMode, QueueMode, RedisSettings};
-pub use self::tls::TlsFiles;
-use self::url::Topology;
-pub use self::url::{InvalidRedisUrl, RedisUrl};
 use super::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};
-use crate::errors::{TelemetryError, TelemetryResult};
+use crate::errors::{TelemetryError, TelemetryResult, redis_setting};
 
 /// One connection publishes, the other answers questions meanwhile. More would only cost the server.
 const MAX_CONNECTIONS: usize = 2;
@@ -45,7 +36,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(15);
 /// next try looks the server up afresh and follows a failover. Questions ([`health_check`], [`queue_length`]) use another
 /// connection and never wait behind a push.
 ///
-/// A call takes no longer than the connect time-out and the response time-out together.
+/// A call takes no longer than the connect timeout and the response timeout together.
 ///
 /// With [`DeliveryMode::ExactlyOnce`] a script on the server pushes a batch and remembers the highest number of its
 /// instance, in one step: what is offered again is not taken again, and a server that lost what it had acknowledged is
@@ -58,13 +49,18 @@ pub struct RedisQueue {
     commands: Commands,
     high_water: Option<u64>,
     wait_replicas: u32,
-    /// Whether the node is looked up anew when the key moves.
-    follows_slots: bool,
     connect_timeout: Duration,
     pool: Pool<Connector>,
     /// The connection that publishes, while it does not.
     kept: Mutex<Option<Kept>>,
     cap_refused: AtomicBool,
+}
+
+#[derive(Debug, Error)]
+#[error("not enough replicas: {reached} of {wanted} have it")]
+struct NotEnoughReplicas {
+    reached: u64,
+    wanted: u32,
 }
 
 /// A connection that is checked out and known to work.
@@ -80,28 +76,19 @@ impl RedisQueue {
     /// [`Configuration`](TelemetryError::Configuration) when the settings are wrong or do not go together; the URL's
     /// password is not shown.
     pub fn connect_lazily(settings: &RedisSettings) -> TelemetryResult<Self> {
-        let url = settings.check()?;
+        let commands = Commands::new(settings);
+        let connector = settings.connector(commands.length())?;
         let kind = match settings.mode {
             QueueMode::List => "list",
             QueueMode::Stream => "stream",
         };
-        let destination = format!("{url} {kind} {}", settings.key);
-        let commands = Commands::new(settings);
-        let follows_slots = matches!(url.topology, Topology::Cluster);
-        let connector = Connector::new(
-            url,
-            settings.tls.clone(),
-            commands.length(),
-            settings.connect_timeout,
-            settings.response_timeout,
-        );
+        let destination = format!("{} {kind} {}", connector.url(), settings.key);
         let pool = Pool::builder(connector).max_size(MAX_CONNECTIONS).build();
         Ok(Self {
             destination,
             commands,
             high_water: (settings.high_water > 0).then_some(settings.high_water),
             wait_replicas: settings.wait_replicas,
-            follows_slots,
             connect_timeout: settings.connect_timeout,
             pool: pool.map_err(|error| TelemetryError::setting("TELEMETRY_REDIS__URL", error.to_string()))?,
             kept: Mutex::default(),
@@ -116,14 +103,14 @@ impl RedisQueue {
         };
         let failure = match self.commands.push(&mut link.connection, batch).await {
             Ok(Outcome::Pushed(pushed)) if pushed.replicas.is_some_and(|count| count < self.wait_replicas.into()) => {
-                Failure::not_enough_replicas(pushed.replicas.unwrap_or_default(), self.wait_replicas)
+                let reached = pushed.replicas.unwrap_or_default();
+                Failure::new(FailureKind::Refused, NotEnoughReplicas { reached, wanted: self.wait_replicas })
             }
             Ok(outcome) => {
                 self.keep(link);
                 return Ok(outcome);
             }
-            Err(error) if !self.follows_slots && error.code() == Some("MOVED") => Failure::needs_cluster(error),
-            Err(error) => Failure::of_push(error, self.commands.permissions()),
+            Err(error) => self.failure(error).with_permissions(self.commands.permissions()),
         };
         self.discard(link);
         Err(failure)
@@ -135,9 +122,13 @@ impl RedisQueue {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 self.discard(link);
-                Err(error.into())
+                Err(self.failure(error))
             }
         }
+    }
+
+    fn failure(&self, error: RedisError) -> Failure {
+        self.pool.manager().failure(error)
     }
 
     /// A connection that answered just now: an idle one that still works, else a new one.
@@ -197,7 +188,7 @@ impl TelemetryPublisher for RedisQueue {
         }
         let outcome = self.push(batch).await.map_err(|failure| {
             let plural = if batch.messages.len() == 1 { "" } else { "s" };
-            failure.of(format!("push {} message{plural}", batch.messages.len()))
+            cannot(format!("push {} message{plural}", batch.messages.len()))(failure)
         })?;
         Ok(match outcome {
             Outcome::Behind { newest } => Receipt::Behind { newest },
@@ -211,7 +202,7 @@ impl TelemetryPublisher for RedisQueue {
 
     async fn health_check(&self) -> TelemetryResult<()> {
         let Some(mark) = self.high_water else {
-            return self.ask(&redis::cmd("PING")).await.map_err(|failure| failure.of("ping Redis"));
+            return self.ask(&redis::cmd("PING")).await.map_err(cannot("ping Redis"));
         };
         let queue_length = self.queue_length().await?;
         let high_water = Some(mark).filter(|mark| queue_length >= *mark);
@@ -228,12 +219,20 @@ impl TelemetryPublisher for RedisQueue {
 #[async_trait]
 impl RedisPublisher for RedisQueue {
     async fn queue_length(&self) -> TelemetryResult<u64> {
-        self.ask(&self.commands.length()).await.map_err(|failure| failure.of("measure the queue"))
+        self.ask(&self.commands.length()).await.map_err(cannot("measure the queue"))
     }
 
     fn pool_state(&self) -> PoolState {
         let status = self.pool.status();
         PoolState { max_size: status.max_size, size: status.size, available: status.available, waiting: status.waiting }
+    }
+}
+
+/// What a failure of `operation`, as it reads after "cannot", is to the delivery.
+fn cannot(operation: impl Into<String>) -> impl FnOnce(Failure) -> TelemetryError {
+    |failure| {
+        let kind = failure.kind().into();
+        TelemetryError::publishing(operation, kind, failure.name_setting(redis_setting).into_cause())
     }
 }
 
@@ -249,6 +248,10 @@ impl fmt::Debug for RedisQueue {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io;
+
+    use redis::{Value, parse_redis_value};
+    use telemetry_redis::TlsFiles;
     use uuid::Uuid;
 
     use super::*;
@@ -321,6 +324,23 @@ mod tests {
         let queue = RedisQueue::connect_lazily(&settings).unwrap();
         let printed = format!("{settings:?} {queue:?}");
         assert!(!printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn an_error_names_the_operation_the_kind_and_the_cause() {
+        let refusal = parse_redis_value(b"-WRONGTYPE Operation against a key\r\n").and_then(Value::extract_error);
+        let error = cannot("push 3 messages")(refusal.unwrap_err().into());
+        assert_eq!(report(&error), "cannot push 3 messages: rejected: WRONGTYPE Operation against a key");
+
+        let error = cannot("ping Redis")(RedisError::from(io::Error::from(io::ErrorKind::ConnectionRefused)).into());
+        assert_eq!(report(&error), "cannot ping Redis: not reachable: connection refused");
+
+        let error = cannot("ping Redis")(Failure::no_connection(Duration::from_secs(1)));
+        assert_eq!(report(&error), "cannot ping Redis: not reachable: no connection within 1s");
+
+        let error =
+            cannot("push 1 message")(Failure::new(FailureKind::Refused, NotEnoughReplicas { reached: 0, wanted: 1 }));
+        assert_eq!(report(&error), "cannot push 1 message: busy or full: not enough replicas: 0 of 1 have it");
     }
 
     #[tokio::test]

@@ -4,14 +4,10 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use super::tls::TlsFiles;
-use super::url::{InvalidRedisUrl, RedisUrl};
-use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
+use redis::Cmd;
+use telemetry_redis::{ConnectionSettings, Connector, RedisUrl, TlsFiles};
 
-/// What a URL may be, as it reads after "not".
-const URL_FORMS: &str = "redis[s]://[user][:password]@host[:port][/database], unix:///path, \
-                         redis[s]+sentinel://[user:password@]host[:port],…/master-name[/database] or \
-                         redis[s]+cluster://[user:password@]host[:port],…";
+use crate::errors::{InvalidSetting, InvalidSettings, TelemetryResult, redis_setting};
 
 /// How to reach the queue, and how to use it.
 #[derive(Clone)]
@@ -73,24 +69,36 @@ impl RedisSettings {
         }
     }
 
-    /// The URL, once the settings are found to go together.
-    pub(super) fn check(&self) -> TelemetryResult<RedisUrl> {
+    /// What connects to the server, once the settings are found to go together. `question` asks for the queue's key.
+    pub(super) fn connector(&self, question: Cmd) -> TelemetryResult<Connector> {
+        let url = self.url.parse().map_err(telemetry_redis::InvalidSetting::from);
+        let connector = url.and_then(|url| Connector::new(self.connection(url), question));
+        let mut mistakes = self.mistakes();
+        match connector {
+            Ok(connector) if mistakes.is_empty() => Ok(connector),
+            Ok(_) => Err(InvalidSettings(mistakes).into()),
+            Err(invalid) => {
+                mistakes.insert(0, redis_setting(invalid));
+                Err(InvalidSettings(mistakes).into())
+            }
+        }
+    }
+
+    fn connection(&self, url: RedisUrl) -> ConnectionSettings {
+        ConnectionSettings {
+            url,
+            tls: self.tls.clone(),
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+        }
+    }
+
+    /// What is wrong with how the queue is used.
+    fn mistakes(&self) -> Vec<InvalidSetting> {
         let mut mistakes = Vec::new();
         let mut wrong = |name: &str, problem: String| {
             mistakes.push(InvalidSetting { name: format!("TELEMETRY_REDIS__{name}"), problem });
         };
-        let url: Result<RedisUrl, InvalidRedisUrl> = self.url.parse();
-        match &url {
-            Err(InvalidRedisUrl) => wrong("URL", format!("the value is not {URL_FORMS}")),
-            Ok(url) if !self.tls.is_empty() && !url.is_encrypted() => {
-                let name = [("TLS_CA", &self.tls.ca), ("TLS_CERT", &self.tls.cert)]
-                    .into_iter()
-                    .find_map(|(name, file)| file.as_ref().map(|_| name))
-                    .unwrap_or("TLS_KEY");
-                wrong(name, "is for rediss, and TELEMETRY_REDIS__URL does not begin with it".to_owned());
-            }
-            Ok(_) => {}
-        }
         if self.wait_replicas > 0 && self.delivery == DeliveryMode::AtLeastOnce {
             wrong(
                 "WAIT_REPLICAS",
@@ -107,16 +115,7 @@ impl RedisSettings {
                 ),
             );
         }
-        match url {
-            Ok(url) if mistakes.is_empty() => {
-                // What is wrong with a file is told now rather than at the first connection.
-                for node in &url.entrances {
-                    self.tls.apply(node.clone())?;
-                }
-                Ok(url)
-            }
-            _ => Err(TelemetryError::Configuration(mistakes.into_iter().collect())),
-        }
+        mistakes
     }
 
     pub(super) fn cap(&self) -> Option<NonZeroU64> {

@@ -7,42 +7,50 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionI
 use thiserror::Error;
 use url::form_urlencoded;
 
+use crate::setting::{InvalidSetting, Setting, SettingProblem};
+
 const SENTINEL_PORT: u16 = 26379;
 
 /// The URL of a Redis: one server, the master that Sentinels name, or a Cluster.
 ///
 /// ```
-/// use telemetry_collector::publishers::RedisUrl;
+/// use telemetry_redis::RedisUrl;
 ///
 /// let url: RedisUrl = "redis+sentinel://user:secret@s1,s2:26380/mymaster/2".parse().unwrap();
 /// assert_eq!(url.to_string(), "redis+sentinel://user:***@s1:26379,s2:26380/mymaster database 2");
 /// ```
 #[derive(Clone)]
 pub struct RedisUrl {
-    pub(super) topology: Topology,
-    /// What connections are opened to first: the server, the Sentinels, nodes of the Cluster.
-    pub(super) entrances: Vec<ConnectionInfo>,
+    pub(crate) topology: Topology,
+    /// The addresses in the URL: the server, the Sentinels, nodes of the Cluster.
+    pub(crate) entrances: Vec<ConnectionInfo>,
 }
 
 /// How the server that takes writes is found.
 #[derive(Clone)]
-pub(super) enum Topology {
-    /// It is the entrance.
+pub(crate) enum Topology {
+    /// It is the one that the URL names.
     Single,
-    /// The entrances know it by this name.
+    /// The URL names Sentinels, which know it by this name.
     Sentinel {
         master_name: String,
         /// How one logs in to it.
         login: RedisConnectionInfo,
     },
-    /// The entrances know who holds a key.
+    /// The URL names nodes, each of which knows the one that holds a key.
     Cluster,
 }
 
-/// A text that is not the URL of a Redis. It does not say more, since the text holds a password.
+/// A string that is not the URL of a Redis. The string is not kept, since it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not the URL of a Redis")]
 pub struct InvalidRedisUrl;
+
+impl From<InvalidRedisUrl> for InvalidSetting {
+    fn from(_: InvalidRedisUrl) -> Self {
+        Self::new(Setting::Url, SettingProblem::NotARedisUrl)
+    }
+}
 
 /// The parts of a URL that names several hosts.
 struct Parts<'a> {
@@ -67,7 +75,8 @@ impl FromStr for RedisUrl {
 
 impl RedisUrl {
     /// Whether connections are encrypted.
-    pub(super) fn is_encrypted(&self) -> bool {
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
         self.entrances.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }))
     }
 
@@ -81,7 +90,7 @@ impl RedisUrl {
 }
 
 impl fmt::Display for RedisUrl {
-    /// All but the password, put together from what may be shown.
+    /// Everything but passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.entrances.first().map(ConnectionInfo::addr) {
             Some(ConnectionAddr::Unix(_)) => "unix",
@@ -195,7 +204,7 @@ fn cluster(parts: &Parts<'_>) -> Result<RedisUrl, InvalidRedisUrl> {
     Ok(RedisUrl { topology: Topology::Cluster, entrances: parts.nodes(parts.login, None, "")? })
 }
 
-/// A single server; one whose certificate would not be checked is none of ours.
+/// A single server. `#insecure`, which would not check its certificate, is refused.
 fn node(url: &str) -> Result<ConnectionInfo, InvalidRedisUrl> {
     let node = url.into_connection_info().map_err(|_| InvalidRedisUrl)?;
     if matches!(node.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
@@ -222,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_shows_all_but_the_password() {
+    fn shows_every_form_without_its_password() {
         for (url, expected) in [
             ("redis://127.0.0.1", "redis://127.0.0.1:6379 database 0"),
             ("redis://user:secret@redis:6380/2?x=secret", "redis://user:***@redis:6380 database 2"),
@@ -242,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_redis_is_refused() {
+    fn refuses_what_is_not_a_redis_url() {
         for url in [
             "",
             "secret",
@@ -266,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn sentinels_and_master_have_logins_of_their_own() {
+    fn keeps_the_logins_of_sentinels_and_master_apart() {
         let url = "redis+sentinel://data:one@s1/main/2?sentinel_username=watch&sentinel_password=t%20wo";
         let RedisUrl { topology, entrances } = url.parse().unwrap();
         let Topology::Sentinel { master_name, login } = topology else { panic!("not Sentinel") };

@@ -5,8 +5,6 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-use crate::errors::TelemetryError;
-
 /// No wait is shorter than this, whatever the settings say, so that no error can become a hot loop.
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -18,16 +16,29 @@ pub struct RetrySettings {
     pub initial: Duration,
     /// The longest wait, however often it failed.
     pub max: Duration,
-    /// The pace at which an error is tried again that does not mend itself: somebody has to change the set-up first, and
-    /// nobody tells us when they have.
+    /// The longest wait after a failure that is not retryable: somebody has to change the configuration first, and nobody
+    /// tells us when they have.
     pub rejected: Duration,
 }
 
 /// Exponential backoff with full jitter.
 ///
 /// Each wait is drawn evenly from all that the step allows, from [`RetrySettings::initial`] to a ceiling that doubles
-/// with every failure, so that a fleet that lost its Redis at the same moment does not come back at the same moment. The
-/// floor is where this differs from the textbook, which draws from zero: a draw near zero is a try for nothing.
+/// with every failure, so that a fleet that lost its Redis at the same moment does not come back at the same moment. Unlike
+/// in the textbook, which draws from zero, there is a floor: a wait near zero is a try for nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use telemetry_redis::{Backoff, RetrySettings};
+///
+/// let seconds = Duration::from_secs;
+/// let mut backoff = Backoff::new(RetrySettings { initial: seconds(1), max: seconds(30), rejected: seconds(60) });
+/// assert!((seconds(1)..=seconds(2)).contains(&backoff.next_delay(true)));
+/// assert!((seconds(1)..=seconds(4)).contains(&backoff.next_delay(true)));
+/// assert!((seconds(30)..=seconds(60)).contains(&backoff.next_delay(false)));
+/// backoff.reset();
+/// assert!((seconds(1)..=seconds(2)).contains(&backoff.next_delay(true)));
+/// ```
 #[derive(Debug)]
 pub struct Backoff {
     settings: RetrySettings,
@@ -49,12 +60,12 @@ impl Backoff {
         Self { settings, ceiling: initial, random }
     }
 
-    /// How long to wait after `error` before the next try.
+    /// How long to wait after a failure before the next try.
     ///
-    /// After an error that is not retryable this is between half of [`RetrySettings::rejected`] and all of it.
-    pub fn next_delay(&mut self, error: &TelemetryError) -> Duration {
+    /// After one that is not `retryable` this is between half of [`RetrySettings::rejected`] and all of it.
+    pub fn next_delay(&mut self, retryable: bool) -> Duration {
         let RetrySettings { initial, max, rejected } = self.settings;
-        if error.is_retryable() {
+        if retryable {
             self.ceiling = self.ceiling.saturating_mul(2).min(max);
             self.random.random_range(initial..=self.ceiling)
         } else {
@@ -74,7 +85,6 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::errors::PublishingErrorKind;
 
     const SETTINGS: RetrySettings = RetrySettings {
         initial: Duration::from_millis(100),
@@ -86,19 +96,6 @@ mod tests {
         Backoff::with_random(settings, SmallRng::seed_from_u64(seed))
     }
 
-    fn error(kind: PublishingErrorKind) -> TelemetryError {
-        TelemetryError::publishing("push 1 message", kind, "it failed")
-    }
-
-    fn refused() -> TelemetryError {
-        error(PublishingErrorKind::Refused)
-    }
-
-    fn any_error() -> impl Strategy<Value = TelemetryError> {
-        use PublishingErrorKind::{InvalidMessage, Refused, Rejected, TimedOut, Unreachable};
-        prop::sample::select(vec![Unreachable, TimedOut, Refused, Rejected, InvalidMessage]).prop_map(error)
-    }
-
     fn any_settings() -> impl Strategy<Value = RetrySettings> {
         let wait = || (0..100_000_u64).prop_map(Duration::from_millis);
         (wait(), wait(), wait()).prop_map(|(initial, max, rejected)| RetrySettings { initial, max, rejected })
@@ -108,13 +105,13 @@ mod tests {
     fn longest_wait(failures: usize) -> Duration {
         let waits = (0..1000).filter_map(|seed| {
             let mut backoff = backoff(SETTINGS, seed);
-            (0..failures).map(|_| backoff.next_delay(&refused())).last()
+            (0..failures).map(|_| backoff.next_delay(true)).last()
         });
         waits.max().unwrap_or_default()
     }
 
     #[test]
-    fn waits_fill_what_the_step_allows_and_the_step_doubles() {
+    fn fills_the_range_of_each_step_and_doubles_it() {
         let near = |longest: Duration, ceiling_ms: u64| {
             let ceiling = Duration::from_millis(ceiling_ms);
             assert!(longest <= ceiling && longest >= ceiling.mul_f64(0.95), "{longest:?} of {ceiling:?}");
@@ -126,44 +123,44 @@ mod tests {
     }
 
     #[test]
-    fn two_collectors_that_fail_together_do_not_come_back_together() {
+    fn spreads_programs_that_fail_together() {
         let (mut one, mut other) = (backoff(SETTINGS, 1), backoff(SETTINGS, 2));
-        assert_ne!(one.next_delay(&refused()), other.next_delay(&refused()));
+        assert_ne!(one.next_delay(true), other.next_delay(true));
     }
 
     #[test]
-    fn a_rejection_has_a_pace_of_its_own_and_does_not_advance_the_steps() {
+    fn waits_longer_after_a_rejection_without_doubling() {
         let mut backoff = backoff(SETTINGS, 1);
         for _ in 0..50 {
-            let delay = backoff.next_delay(&error(PublishingErrorKind::Rejected));
+            let delay = backoff.next_delay(false);
             assert!((SETTINGS.rejected / 2..=SETTINGS.rejected).contains(&delay), "{delay:?}");
         }
-        assert!(backoff.next_delay(&refused()) <= 2 * SETTINGS.initial);
+        assert!(backoff.next_delay(true) <= 2 * SETTINGS.initial);
     }
 
     proptest! {
         #[test]
-        fn every_wait_is_within_bounds_and_none_is_a_hot_loop(
+        fn keeps_every_wait_within_bounds(
             settings in any_settings(),
             seed: u64,
-            errors in prop::collection::vec(any_error(), 0..100),
+            failures in prop::collection::vec(any::<bool>(), 0..100),
         ) {
             let mut backoff = backoff(settings, seed);
             let longest = settings.initial.max(settings.max).max(settings.rejected).max(2 * SHORTEST);
-            for error in errors {
-                let delay = backoff.next_delay(&error);
+            for retryable in failures {
+                let delay = backoff.next_delay(retryable);
                 prop_assert!((SHORTEST..=longest).contains(&delay), "{:?}", delay);
             }
         }
 
         #[test]
-        fn a_success_starts_over(seed: u64, failures in 0..200) {
+        fn starts_over_after_a_reset(seed: u64, failures in 0..200) {
             let mut backoff = backoff(SETTINGS, seed);
             for _ in 0..failures {
-                backoff.next_delay(&refused());
+                backoff.next_delay(true);
             }
             backoff.reset();
-            prop_assert!(backoff.next_delay(&refused()) <= 2 * SETTINGS.initial);
+            prop_assert!(backoff.next_delay(true) <= 2 * SETTINGS.initial);
         }
     }
 }
