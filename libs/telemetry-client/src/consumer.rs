@@ -29,32 +29,37 @@
 //! (A `KEY` that has a hash tag of its own keeps it.) The user needs the permission for these keys and for `SET`, `DEL`,
 //! `EXISTS`, `SADD`, `SREM`, `SMEMBERS`, `LPUSH`, `LTRIM` and `EVAL`; for a list `BLMOVE`, `LMOVE`, `LLEN`, `LRANGE`, `LREM` and
 //! `RPUSH`; for a stream `XREADGROUP`, `XACK`, `XPENDING`, `XCLAIM` and `XGROUP`. `CLIENT ID` and `CLIENT UNBLOCK` make the
-//! end quicker. Redis 6.2 or later.
+//! end quicker; `PING` and `ROLE` find a server sooner that hangs or is no master. Redis 6.2 or later.
+//!
+//! # Failover
+//! After any failure both connections are made anew, from the addresses in the URL: so the consumer follows the master
+//! that Sentinels name, and the slot of a Cluster to the node that holds it now. What the new master does not know of,
+//! such as an acknowledgement that the old one had not replicated, is told or taken again; a message that only the old
+//! master had is lost with it, and its number is reported as missing.
 //!
 //! # Encodings
 //! A message in JSON begins with `{`. The protobuf encoding begins with `0x0A`, the tag of the message's first field,
 //! `schema_version`, which is never empty. Both are read, side by side on one list.
 
+mod counters;
 mod decode;
 mod delivery;
 mod error;
 mod event;
-mod keys;
 mod ledger;
 mod pump;
 mod queue;
 mod settings;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
+pub use telemetry_redis::{FailureKind, InvalidSetting, TlsFiles};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::counters::Counters;
 use self::delivery::Command;
 pub use self::delivery::Delivery;
-pub use self::error::{ConsumerError, RedisProblem};
+pub use self::error::ConsumerError;
 pub use self::event::{Envelope, Event, Gap, Sample};
 use self::pump::Pump;
 use self::queue::Queue;
@@ -79,9 +84,9 @@ impl QueueConsumer {
     /// can. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// [`ConsumerError::Settings`] when the URL is wrong.
+    /// [`ConsumerError::Settings`] when the URL or the TLS files cannot be used.
     pub fn connect(settings: ConsumerSettings) -> Result<Self, ConsumerError> {
-        let queue = Queue::new(&settings)?;
+        let queue = Queue::new(&settings).map_err(ConsumerError::Settings)?;
         let (to_service, events) = mpsc::channel(READY.min(settings.max_in_flight));
         let (commands, from_service) = mpsc::unbounded_channel();
         let counters = Counters::default();
@@ -119,50 +124,5 @@ impl QueueConsumer {
             // An error means that the end has been reached, too.
             let _ = closed.await;
         }
-    }
-}
-
-/// What a consumer has counted since it started, and whether it reads now.
-#[derive(Debug, Clone, Default)]
-pub struct Counters(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    messages: AtomicU64,
-    duplicates: AtomicU64,
-    dead_letters: AtomicU64,
-    reclaimed: AtomicU64,
-    connected: AtomicBool,
-}
-
-impl Counters {
-    /// Messages handed to the service, each number once.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        self.0.messages.load(Ordering::Relaxed)
-    }
-
-    /// Second copies that were dropped.
-    #[must_use]
-    pub fn duplicates(&self) -> u64 {
-        self.0.duplicates.load(Ordering::Relaxed)
-    }
-
-    /// Messages that were put on the dead-letter list.
-    #[must_use]
-    pub fn dead_letters(&self) -> u64 {
-        self.0.dead_letters.load(Ordering::Relaxed)
-    }
-
-    /// Messages of dead consumers that this one gave back to the queue.
-    #[must_use]
-    pub fn reclaimed(&self) -> u64 {
-        self.0.reclaimed.load(Ordering::Relaxed)
-    }
-
-    /// Whether Redis serves the consumer now.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.0.connected.load(Ordering::Relaxed)
     }
 }

@@ -1,7 +1,7 @@
 //! Client library for the telemetry collector: reads its queue as typed messages and calls its control API.
 //!
-//! [`QueueConsumer`] reads the Redis list that collectors write to. It validates each message, drops duplicates, and
-//! keeps each message in Redis until the service acknowledges it:
+//! [`QueueConsumer`] reads the Redis list that collectors write to: on one server, through Sentinels or in a Cluster. It
+//! validates each message, drops duplicates, and keeps each message in Redis until the service acknowledges it:
 //!
 //! ```no_run
 //! use telemetry_client::{ConsumerSettings, Event, QueueConsumer};
@@ -47,6 +47,6 @@
 pub mod consumer;
 pub mod control;
 
-pub use consumer::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer};
+pub use consumer::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer, TlsFiles};
 pub use control::{ControlClient, ControlError, ControlSettings};
 pub use telemetry_proto::v1 as proto;

@@ -12,7 +12,7 @@ use support::queue::{
     DEAD, QUEUE, consumer, event, gap_of, held, length, message, next_message, numbers, outcome, push, push_numbers,
     settings,
 };
-use telemetry_client::consumer::RedisProblem;
+use telemetry_client::consumer::FailureKind;
 use telemetry_client::proto::{GapReason, GapRecord, TelemetryMessage};
 use telemetry_client::{ConsumerError, ConsumerSettings, Event, QueueConsumer};
 use telemetry_testing::{RedisServer, eventually};
@@ -325,7 +325,7 @@ async fn a_server_that_is_down_at_the_start_is_told_and_awaited() {
     redis.kill().await;
     let mut consumer = consumer(&redis);
     let error = outcome(&mut consumer).await.unwrap_err();
-    let ConsumerError::Redis { problem: RedisProblem::Unreachable, .. } = error else { panic!("{error:?}") };
+    let ConsumerError::Redis { kind: FailureKind::Unreachable, .. } = error else { panic!("{error:?}") };
     redis.restart().await;
     push_numbers(&redis, Uuid::new_v4(), [1]).await;
     assert_eq!(numbers(&mut consumer, 1).await, [1]);

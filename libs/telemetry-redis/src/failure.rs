@@ -246,6 +246,8 @@ fn classify(error: &RedisError) -> FailureKind {
         Some("READONLY" | "MASTERDOWN" | "NOREPLICAS" | "UNBLOCKED") => Refused,
         // A Cluster that changes: the next connection finds the node that holds the key then.
         Some("CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK") => Refused,
+        // The stream is gone, and its consumer group with it: a consumer makes the group when it connects.
+        Some("NOGROUP") => Refused,
         Some("ERR") if error.detail().is_some_and(|detail| detail.starts_with("max number of clients")) => Refused,
         // NOAUTH, WRONGPASS, NOPERM, DENIED, WRONGTYPE, CROSSSLOT, an unknown command, …
         Some(_) => Rejected,
@@ -261,7 +263,7 @@ fn classify(error: &RedisError) -> FailureKind {
 
 /// The code of a server's refusal. Before Redis 7 an error within a script comes with the script's name in front.
 fn code(error: &RedisError) -> Option<&str> {
-    const FROM_SCRIPTS: [&str; 5] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
+    const FROM_SCRIPTS: [&str; 6] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "NOGROUP"];
     let code = error.code()?;
     let within = error.detail().filter(|_| code == "ERR" || code.starts_with('@')).and_then(|detail| {
         FROM_SCRIPTS.into_iter().find(|code| detail.split(' ').any(|word| word.strip_prefix('-') == Some(code)))
@@ -311,6 +313,7 @@ mod tests {
             "NOREPLICAS Not enough good replicas to write.",
             "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
             "ERR max number of clients reached",
+            "NOGROUP No such key 'queue' or consumer group 'exporter'",
             "MOVED 3999 127.0.0.1:6381",
             "ASK 3999 127.0.0.1:6381",
             // Redis 5 and 6, from within a script.

@@ -2,7 +2,8 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ConsumerError, Event};
+use super::error::ConsumerError;
+use super::event::Event;
 
 /// What a service asks of its consumer.
 #[derive(Debug)]

@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::pending;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::future::BoxFuture;
-use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult};
+use telemetry_redis::{Backoff, Failure, RetrySettings};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::counters::Counters;
 use super::decode::{Unreadable, decode};
-use super::delivery::{Command, Settlement, Unsettled};
+use super::delivery::{Command, Delivery, Settlement, Unsettled};
+use super::error::ConsumerError;
+use super::event::Event;
 use super::ledger::{Ledger, Verdict};
-use super::queue::{Element, Queue};
-use super::{ConsumerError, ConsumerSettings, Counters, Delivery, Event, RedisProblem};
+use super::queue::{Connections, Element, Queue};
+use super::settings::ConsumerSettings;
 
 /// Settlements told to Redis in one round trip, at most.
 const BATCH: usize = 256;
@@ -26,6 +26,7 @@ const BATCH: usize = 256;
 const BEATS: u32 = 3;
 
 type Outcome = Result<Delivery, ConsumerError>;
+type Taking = BoxFuture<'static, Result<Vec<Element>, Failure>>;
 
 pub(super) struct Pump {
     settings: ConsumerSettings,
@@ -54,17 +55,15 @@ struct InFlight {
 
 /// The way to Redis.
 enum Link {
-    Up(Box<Connections>),
+    Up(Box<Session>),
     Down { until: Instant },
 }
 
-struct Connections {
-    asking: MultiplexedConnection,
-    waiting: MultiplexedConnection,
-    /// The server's number of `waiting`, where it tells.
-    waiting_id: Option<i64>,
-    /// The take that is under way on `waiting`.
-    taking: Option<BoxFuture<'static, RedisResult<Vec<Element>>>>,
+/// What goes on while Redis can be reached.
+struct Session {
+    connections: Connections,
+    /// The take that is under way on the waiting connection.
+    taking: Option<Taking>,
     next_beat: Instant,
     /// Redis holds more for this consumer than it knows of: a take whose answer was lost.
     strays: bool,
@@ -74,20 +73,18 @@ struct Connections {
 enum Happened {
     RetryDue,
     BeatDue,
-    Taken(RedisResult<Vec<Element>>),
+    Taken(Result<Vec<Element>, Failure>),
 }
 
 /// Why and how long Redis has not served.
 struct Outage {
-    settings: ExponentialBuilder,
-    pauses: ExponentialBackoff,
-    longest: Duration,
-    /// Whether what the service was told last was a rejection.
+    backoff: Backoff,
+    /// Whether the failure that the service was told last is retryable.
     told: Option<bool>,
 }
 
 /// A step that Redis did not take.
-struct Failed(&'static str, RedisError);
+struct Failed(&'static str, Failure);
 
 impl Pump {
     pub(super) fn new(
@@ -99,7 +96,7 @@ impl Pump {
     ) -> Self {
         Self {
             ledger: Ledger::new(settings.missing_after),
-            outage: Outage::new(&settings),
+            outage: Outage::new(settings.retry),
             settings,
             queue,
             to_service,
@@ -126,8 +123,8 @@ impl Pump {
                     Command::Close(done) => break 'open Some(done),
                 }
             }
-            if let Link::Up(connections) = &mut link
-                && let Err(failed) = self.advance(connections).await
+            if let Link::Up(session) = &mut link
+                && let Err(failed) = self.advance(session).await
             {
                 link = self.lost(failed);
             }
@@ -157,76 +154,67 @@ impl Pump {
 
     async fn proceed(&mut self, link: Link, happened: Happened) -> Result<Link, Failed> {
         match (link, happened) {
-            (Link::Up(connections), Happened::Taken(taken)) => {
-                let taken = taken.map_err(|error| Failed("take messages", error))?;
+            (Link::Up(session), Happened::Taken(taken)) => {
+                let taken = taken.map_err(|failure| Failed("take messages", failure))?;
                 self.doubt_claims();
                 taken.into_iter().for_each(|element| self.admit(element));
-                Ok(Link::Up(connections))
+                Ok(Link::Up(session))
             }
-            (Link::Up(mut connections), _) => {
-                self.beat(&mut connections).await?;
-                Ok(Link::Up(connections))
+            (Link::Up(mut session), _) => {
+                self.beat(&mut session).await?;
+                Ok(Link::Up(session))
             }
             (Link::Down { .. }, _) => Ok(Link::Up(Box::new(self.connect().await?))),
         }
     }
 
-    async fn connect(&mut self) -> Result<Connections, Failed> {
-        let limit = self.settings.connect_timeout;
-        let failed = |error| Failed("connect to Redis", error);
-        let asking = self.queue.connect(limit).await.map_err(failed)?;
-        let mut waiting = self.queue.connect_to_wait(limit).await.map_err(failed)?;
-        let mut connections = Connections {
-            asking,
-            waiting_id: redis::cmd("CLIENT").arg("ID").query_async(&mut waiting).await.ok(),
-            waiting,
-            taking: None,
-            next_beat: Instant::now(),
-            strays: true,
-        };
-        self.beat(&mut connections).await?;
+    async fn connect(&mut self) -> Result<Session, Failed> {
+        let connections = self.queue.connect().await.map_err(|failure| Failed("connect to Redis", failure))?;
+        let mut session = Session { connections, taking: None, next_beat: Instant::now(), strays: true };
+        self.beat(&mut session).await?;
         info!(consumer = %self.queue.consumer(), "the telemetry queue is read");
         self.outage.over();
-        self.counters.0.connected.store(true, Ordering::Relaxed);
-        Ok(connections)
+        self.counters.set_connected(true);
+        Ok(session)
     }
 
     /// Tells Redis what is settled, and takes more while there is room.
-    async fn advance(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+    async fn advance(&mut self, session: &mut Session) -> Result<(), Failed> {
         while !self.unsettled.is_empty() {
-            self.settle(connections).await?;
+            self.settle(session).await?;
         }
-        if connections.taking.is_none() {
-            if connections.strays {
-                self.find_strays(connections).await?;
+        if session.taking.is_none() {
+            if session.strays {
+                self.find_strays(session).await?;
             }
             let room = self.settings.max_in_flight.saturating_sub(self.in_flight.len());
             if room > 0 {
-                connections.taking = Some(Box::pin(self.queue.clone().take(connections.waiting.clone(), room)));
+                let waiting = session.connections.waiting.clone();
+                session.taking = Some(Box::pin(self.queue.clone().take(waiting, room)));
             }
         }
         Ok(())
     }
 
-    async fn settle(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+    async fn settle(&mut self, session: &mut Session) -> Result<(), Failed> {
         let batch = self.unsettled.len().min(BATCH);
         let elements = self
             .unsettled
             .iter()
             .take(batch)
             .filter_map(|unsettled| Some((&self.in_flight.get(&unsettled.id)?.element, &unsettled.how)));
-        let told = self.queue.settle(&mut connections.asking, elements).await;
-        told.map_err(|error| Failed("settle messages", error))?;
+        let told = self.queue.settle(&mut session.connections.asking, elements).await;
+        told.map_err(|failure| Failed("settle messages", failure))?;
         for Unsettled { id, how, done } in self.unsettled.drain(..batch) {
             let number = self.in_flight.remove(&id).and_then(|taken| taken.number);
             match (how, number) {
                 (Settlement::Returned, Some((instance, sequence))) => {
                     self.ledger.forget(instance, sequence);
                     // Of a stream it is still this consumer's.
-                    connections.strays = true;
+                    session.strays = true;
                 }
                 (Settlement::Dead(_), _) => {
-                    self.counters.0.dead_letters.fetch_add(1, Ordering::Relaxed);
+                    self.counters.count_dead_letter();
                 }
                 _ => {}
             }
@@ -236,25 +224,32 @@ impl Pump {
         Ok(())
     }
 
-    async fn beat(&mut self, connections: &mut Connections) -> Result<(), Failed> {
+    async fn beat(&mut self, session: &mut Session) -> Result<(), Failed> {
         self.doubt_claims();
         let sent = Instant::now();
-        let beat =
-            self.queue.beat(&mut connections.asking).await.map_err(|error| Failed("give a sign of life", error))?;
+        let beat = self
+            .queue
+            .beat(&mut session.connections.asking)
+            .await
+            .map_err(|failure| Failed("give a sign of life", failure))?;
         self.last_beat = sent;
-        connections.next_beat = sent + self.settings.dead_after / BEATS;
+        session.next_beat = sent + self.settings.dead_after / BEATS;
         // A take that is under way may have arrived there and not here: this is looked at when none is.
-        connections.strays |= beat.held != self.in_flight.len();
+        session.strays |= beat.held != self.in_flight.len();
         if beat.reclaimed > 0 {
             info!(messages = beat.reclaimed, "messages of dead consumers are back in the telemetry queue");
-            self.counters.0.reclaimed.fetch_add(beat.reclaimed, Ordering::Relaxed);
+            self.counters.count_reclaimed(beat.reclaimed);
         }
         Ok(())
     }
 
     /// Admits what Redis holds for this consumer and the consumer does not know of. No take may be under way.
-    async fn find_strays(&mut self, connections: &mut Connections) -> Result<(), Failed> {
-        let held = self.queue.held(&mut connections.asking).await.map_err(|error| Failed("look for strays", error))?;
+    async fn find_strays(&mut self, session: &mut Session) -> Result<(), Failed> {
+        let held = self
+            .queue
+            .held(&mut session.connections.asking)
+            .await
+            .map_err(|failure| Failed("look for strays", failure))?;
         let mut known: BTreeMap<&Element, usize> = BTreeMap::new();
         for taken in self.in_flight.values() {
             *known.entry(&taken.element).or_default() += 1;
@@ -270,7 +265,7 @@ impl Pump {
         self.doubt_claims();
         debug!(strays = strays.len(), "looked for messages that were taken and never arrived");
         strays.into_iter().for_each(|element| self.admit(element));
-        connections.strays = false;
+        session.strays = false;
         Ok(())
     }
 
@@ -302,7 +297,7 @@ impl Pump {
         let number = event.envelope().map(|envelope| (envelope.instance_id, envelope.sequence));
         match self.ledger.record(&event, Instant::now()) {
             Verdict::Duplicate => {
-                self.counters.0.duplicates.fetch_add(1, Ordering::Relaxed);
+                self.counters.count_duplicate();
                 self.unsettled.push_back(Unsettled { id, how: Settlement::Acknowledged, done: None });
                 // It leaves no trace in the ledger: the number is the first copy's.
                 return None;
@@ -314,7 +309,7 @@ impl Pump {
             }
             Verdict::New { first: false } => {}
         }
-        self.counters.0.messages.fetch_add(1, Ordering::Relaxed);
+        self.counters.count_message();
         self.ready.push_back(Ok(Delivery::of_message(event, id, self.commands.clone())));
         number
     }
@@ -329,12 +324,12 @@ impl Pump {
         self.unsettled.push_back(Unsettled { id, how: Settlement::Dead(reason), done: None });
     }
 
-    fn lost(&mut self, Failed(operation, error): Failed) -> Link {
-        self.counters.0.connected.store(false, Ordering::Relaxed);
-        let error = ConsumerError::redis(operation, error);
-        let ConsumerError::Redis { problem, .. } = &error else { return Link::Down { until: Instant::now() } };
-        let pause = self.outage.pause(*problem);
-        if self.outage.is_news(*problem) {
+    fn lost(&mut self, Failed(operation, failure): Failed) -> Link {
+        self.counters.set_connected(false);
+        let retryable = failure.is_retryable();
+        let pause = self.outage.pause(retryable);
+        let error = ConsumerError::redis(operation, failure);
+        if self.outage.is_news(retryable) {
             self.ready.push_back(Err(error));
         } else {
             debug!(%error, ?pause, "the telemetry queue is still not read");
@@ -347,18 +342,18 @@ impl Pump {
         while let Ok(Command::Settle(unsettled)) = self.from_service.try_recv() {
             self.unsettled.push_back(unsettled);
         }
-        if let Link::Up(mut connections) = link {
+        if let Link::Up(mut session) = link {
             // A take that is still under way there would take what is about to be given back.
-            self.queue.unblock(&mut connections.asking, connections.waiting_id).await;
-            if connections.taking.is_some() {
+            self.queue.unblock(&mut session.connections).await;
+            if session.taking.is_some() {
                 // What it brings or whether it fails makes no difference: all goes back.
-                let _ = arrival(&mut connections.taking).await;
+                let _ = arrival(&mut session.taking).await;
             }
             let mut told = Ok(());
             while told.is_ok() && !self.unsettled.is_empty() {
-                told = self.settle(&mut connections).await;
+                told = self.settle(&mut session).await;
             }
-            let gone = self.queue.sign_off(&mut connections.asking).await;
+            let gone = self.queue.sign_off(&mut session.connections.asking).await;
             if told.is_err() || gone.is_err() {
                 info!(
                     "the end of the telemetry consumer could not be told to Redis; the next one gives its messages back"
@@ -379,16 +374,16 @@ impl Link {
                 sleep_until(*until).await;
                 Happened::RetryDue
             }
-            Self::Up(connections) => tokio::select! {
+            Self::Up(session) => tokio::select! {
                 biased;
-                () = sleep_until(connections.next_beat) => Happened::BeatDue,
-                taken = arrival(&mut connections.taking) => Happened::Taken(taken),
+                () = sleep_until(session.next_beat) => Happened::BeatDue,
+                taken = arrival(&mut session.taking) => Happened::Taken(taken),
             },
         }
     }
 }
 
-async fn arrival(taking: &mut Option<BoxFuture<'static, RedisResult<Vec<Element>>>>) -> RedisResult<Vec<Element>> {
+async fn arrival(taking: &mut Option<Taking>) -> Result<Vec<Element>, Failure> {
     let Some(future) = taking else { return pending().await };
     let taken = future.await;
     *taking = None;
@@ -404,31 +399,22 @@ async fn at(time: Option<Instant>) -> Instant {
 }
 
 impl Outage {
-    fn new(settings: &ConsumerSettings) -> Self {
-        let pauses = ExponentialBuilder::new()
-            .with_min_delay(settings.retry_initial)
-            .with_max_delay(settings.retry_max)
-            .without_max_times()
-            .with_jitter();
-        Self { settings: pauses, pauses: pauses.build(), longest: settings.retry_max, told: None }
+    fn new(retry: RetrySettings) -> Self {
+        Self { backoff: Backoff::new(retry), told: None }
     }
 
     /// How long to wait before the next try.
-    fn pause(&mut self, problem: RedisProblem) -> Duration {
-        match problem {
-            RedisProblem::Rejected => self.longest,
-            _ => self.pauses.next().unwrap_or(self.longest),
-        }
+    fn pause(&mut self, retryable: bool) -> Duration {
+        self.backoff.next_delay(retryable)
     }
 
     /// Whether the service has not been told yet: once an outage, and once that somebody must act.
-    fn is_news(&mut self, problem: RedisProblem) -> bool {
-        let rejected = problem == RedisProblem::Rejected;
-        self.told.replace(rejected) != Some(rejected)
+    fn is_news(&mut self, retryable: bool) -> bool {
+        self.told.replace(retryable) != Some(retryable)
     }
 
     fn over(&mut self) {
         self.told = None;
-        self.pauses = self.settings.build();
+        self.backoff.reset();
     }
 }

@@ -3,20 +3,22 @@
 mod list;
 mod stream;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisResult};
+use redis::{Pipeline, RedisError};
 use serde::Serialize;
 use telemetry_proto::well_known::Timestamp;
+use telemetry_redis::{ConnectionSettings, Connector, Failure, InvalidSetting, QueueKeys};
+use tokio::time::timeout;
 use tracing::debug;
 use uuid::Uuid;
 
 use super::delivery::Settlement;
-use super::keys::Keys;
-use super::{ConsumerError, ConsumerSettings};
+use super::settings::{ConsumerSettings, Source};
 
 /// How long the server waits for a message before it answers that there is none. A connection that broke without a word
 /// can take one more message in that time.
@@ -37,13 +39,6 @@ pub(super) struct Element {
     pub(super) payload: Vec<u8>,
 }
 
-/// What the key holds.
-#[derive(Debug, Clone)]
-pub(super) enum Source {
-    List,
-    Stream { group: String },
-}
-
 impl Element {
     fn of_list(payload: Vec<u8>) -> Self {
         Self { id: String::new(), payload }
@@ -53,14 +48,24 @@ impl Element {
 /// The queue as one consumer sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    client: Client,
+    connector: Arc<Connector>,
+    connect_timeout: Duration,
     source: Source,
-    keys: Keys,
+    keys: QueueKeys,
     consumer: Uuid,
     processing: String,
     alive: String,
     dead_after: Duration,
-    response_timeout: Duration,
+}
+
+/// The connections to the server, both to the same one.
+pub(super) struct Connections {
+    /// Answers at once.
+    pub(super) asking: MultiplexedConnection,
+    /// Waits for messages, and can do nothing else meanwhile.
+    pub(super) waiting: MultiplexedConnection,
+    /// The server's number of `waiting`, where it tells.
+    pub(super) waiting_id: Option<i64>,
 }
 
 /// What is known after a sign of life.
@@ -84,18 +89,29 @@ struct DeadLetter<'a> {
 }
 
 impl Queue {
-    pub(super) fn new(settings: &ConsumerSettings) -> Result<Self, ConsumerError> {
-        let keys = Keys::new(&settings.key, &settings.source);
+    pub(super) fn new(settings: &ConsumerSettings) -> Result<Self, InvalidSetting> {
+        let keys = match &settings.source {
+            Source::List => QueueKeys::of_list(&settings.key),
+            Source::Stream { group } => QueueKeys::of_stream(&settings.key, group),
+        };
+        let connection = ConnectionSettings {
+            url: settings.url.parse()?,
+            tls: settings.tls.clone(),
+            connect_timeout: settings.connect_timeout,
+            response_timeout: settings.response_timeout,
+        };
         let consumer = Uuid::new_v4();
+        // Every key is in the slot of the queue.
+        let question = redis::cmd("EXISTS").arg(&keys.queue).to_owned();
         Ok(Self {
-            client: Client::open(settings.url.as_str()).map_err(ConsumerError::Settings)?,
+            connector: Arc::new(Connector::new(connection, question)?),
+            connect_timeout: settings.connect_timeout,
             source: settings.source.clone(),
-            processing: keys.processing(&consumer),
-            alive: keys.alive(&consumer),
+            processing: keys.processing(consumer),
+            alive: keys.alive(consumer),
             keys,
             consumer,
             dead_after: settings.dead_after,
-            response_timeout: settings.response_timeout,
         })
     }
 
@@ -107,48 +123,55 @@ impl Queue {
         &self.keys.dead
     }
 
-    /// A connection to ask on.
-    pub(super) async fn connect(&self, limit: Duration) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.connect_with(limit, self.response_timeout).await?;
+    /// Finds the server that takes writes now, and connects to it.
+    pub(super) async fn connect(&self) -> Result<Connections, Failure> {
+        let limit = self.connect_timeout;
+        let connecting = timeout(limit, async {
+            let link = self.connector.connect().await?;
+            let waiting = link.open_blocking(BLOCK).await?;
+            Ok((link.connection, waiting))
+        });
+        let (mut asking, mut waiting) = connecting.await.unwrap_or_else(|_| Err(Failure::no_connection(limit)))?;
         if let Source::Stream { group } = &self.source {
-            self.make_group(&mut connection, group).await?;
+            self.make_group(&mut asking, group).await.map_err(|error| self.failure(error))?;
         }
-        Ok(connection)
+        let waiting_id = redis::cmd("CLIENT").arg("ID").query_async(&mut waiting).await.ok();
+        Ok(Connections { asking, waiting, waiting_id })
     }
 
-    /// A connection to wait on, which nothing else can use meanwhile.
-    pub(super) async fn connect_to_wait(&self, limit: Duration) -> RedisResult<MultiplexedConnection> {
-        self.connect_with(limit, self.response_timeout + BLOCK).await
-    }
-
-    async fn connect_with(&self, limit: Duration, response: Duration) -> RedisResult<MultiplexedConnection> {
-        let limits =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(Some(response));
-        self.client.get_multiplexed_async_connection_with_config(&limits).await
+    fn failure(&self, error: RedisError) -> Failure {
+        self.connector.failure(error)
     }
 
     /// Takes up to `room` elements, oldest first. Waits for the first one, though not for ever.
-    pub(super) async fn take(self, mut connection: MultiplexedConnection, room: usize) -> RedisResult<Vec<Element>> {
-        match &self.source {
+    pub(super) async fn take(
+        self,
+        mut connection: MultiplexedConnection,
+        room: usize,
+    ) -> Result<Vec<Element>, Failure> {
+        let taken = match &self.source {
             Source::List => self.take_of_list(&mut connection, room).await,
             Source::Stream { group } => self.take_of_stream(&mut connection, group, room).await,
-        }
+        };
+        taken.map_err(|error| self.failure(error))
     }
 
-    /// Ends the wait for a message on the connection `waiting`. Where the server does not let us, it ends by itself.
-    pub(super) async fn unblock(&self, connection: &mut MultiplexedConnection, waiting: Option<i64>) {
-        if let Some(id) = waiting {
-            let unblocked = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async::<()>(connection).await;
+    /// Ends the wait for a message. Where the server does not let us, it ends by itself.
+    pub(super) async fn unblock(&self, connections: &mut Connections) {
+        if let Some(id) = connections.waiting_id {
+            let unblocked =
+                redis::cmd("CLIENT").arg("UNBLOCK").arg(id).query_async::<()>(&mut connections.asking).await;
             unblocked.unwrap_or_else(|error| debug!(%error, "the wait for messages goes on to its end"));
         }
     }
 
     /// Everything that this consumer has in Redis' eyes, oldest first.
-    pub(super) async fn held(&self, connection: &mut MultiplexedConnection) -> RedisResult<Vec<Element>> {
-        match &self.source {
+    pub(super) async fn held(&self, connection: &mut MultiplexedConnection) -> Result<Vec<Element>, Failure> {
+        let held = match &self.source {
             Source::List => self.held_of_list(connection).await,
             Source::Stream { group } => self.held_of_stream(connection, group).await,
-        }
+        };
+        held.map_err(|error| self.failure(error))
     }
 
     /// Says what becomes of elements that this consumer has.
@@ -156,7 +179,7 @@ impl Queue {
         &self,
         connection: &mut MultiplexedConnection,
         settled: impl Iterator<Item = (&Element, &Settlement)>,
-    ) -> RedisResult<()> {
+    ) -> Result<(), Failure> {
         let mut commands = Pipeline::new();
         for (element, how) in settled {
             match &self.source {
@@ -164,7 +187,10 @@ impl Queue {
                 Source::Stream { group } => self.settle_in_stream(&mut commands, group, element, how),
             }
         }
-        if commands.is_empty() { Ok(()) } else { commands.query_async(connection).await }
+        if commands.is_empty() {
+            return Ok(());
+        }
+        commands.query_async(connection).await.map_err(|error| self.failure(error))
     }
 
     /// Runs `script`, which ends in [`BURY`], on the place where `payload` is now.
@@ -194,7 +220,7 @@ impl Queue {
     }
 
     /// Gives a sign of life, and gives back what dead consumers had taken.
-    pub(super) async fn beat(&self, connection: &mut MultiplexedConnection) -> RedisResult<Beat> {
+    pub(super) async fn beat(&self, connection: &mut MultiplexedConnection) -> Result<Beat, Failure> {
         let mut commands = Pipeline::new();
         let dead_after = u64::try_from(self.dead_after.as_millis()).unwrap_or(u64::MAX);
         commands.cmd("SET").arg(&self.alive).arg(1).arg("PX").arg(dead_after).ignore();
@@ -206,31 +232,32 @@ impl Queue {
             }
             Source::Stream { group } => self.count_in_stream(&mut commands, group),
         }
-        let (consumers, held): (Vec<String>, usize) = commands.query_async(connection).await?;
+        let beat = commands.query_async(connection).await;
+        let (consumers, held): (Vec<String>, usize) = beat.map_err(|error| self.failure(error))?;
         let others = consumers.iter().filter_map(|id| Uuid::try_parse(id).ok()).filter(|id| *id != self.consumer);
         let mut reclaims = Pipeline::new();
         for other in others {
-            self.reclaim(&mut reclaims, &other);
+            self.reclaim(&mut reclaims, other);
         }
         if reclaims.is_empty() {
             return Ok(Beat { held, reclaimed: 0 });
         }
-        let moved: Vec<u64> = reclaims.query_async(connection).await?;
+        let moved: Vec<u64> = reclaims.query_async(connection).await.map_err(|error| self.failure(error))?;
         Ok(Beat { held, reclaimed: moved.iter().sum() })
     }
 
     /// Leaves: what this consumer has goes back to a list, as if somebody had found it dead. Of a stream the next consumer
     /// claims it.
-    pub(super) async fn sign_off(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    pub(super) async fn sign_off(&self, connection: &mut MultiplexedConnection) -> Result<(), Failure> {
         let mut commands = Pipeline::new();
         commands.cmd("DEL").arg(&self.alive).ignore();
         if let Source::List = self.source {
-            self.reclaim_in_list(&mut commands, &self.consumer);
+            self.reclaim_in_list(&mut commands, self.consumer);
         }
-        commands.query_async::<Vec<u64>>(connection).await.map(drop)
+        commands.query_async::<Vec<u64>>(connection).await.map(drop).map_err(|error| self.failure(error))
     }
 
-    fn reclaim(&self, commands: &mut Pipeline, consumer: &Uuid) {
+    fn reclaim(&self, commands: &mut Pipeline, consumer: Uuid) {
         match &self.source {
             Source::List => self.reclaim_in_list(commands, consumer),
             Source::Stream { group } => self.reclaim_in_stream(commands, group, consumer),

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::queue::Source;
+use telemetry_redis::{RetrySettings, TlsFiles};
 
 /// How to reach and read the queue.
 #[derive(Clone)]
 pub struct ConsumerSettings {
     pub(super) url: String,
+    pub(super) tls: TlsFiles,
     pub(super) key: String,
     pub(super) source: Source,
     pub(super) max_in_flight: usize,
@@ -16,16 +17,32 @@ pub struct ConsumerSettings {
     pub(super) missing_after: Option<Duration>,
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
-    pub(super) retry_initial: Duration,
-    pub(super) retry_max: Duration,
+    pub(super) retry: RetrySettings,
+}
+
+/// What the key holds.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    List,
+    Stream { group: String },
 }
 
 impl ConsumerSettings {
-    /// The list `key` of the server at `url`: `redis://[user][:password]@host[:port][/database]` or `unix:///path`.
+    /// The list `key` of the Redis at `url`: one server, the master that Sentinels name, or a Cluster.
+    ///
+    /// | URL | |
+    /// | --- | --- |
+    /// | `redis[s]://[user][:password]@host[:port][/database]` | one server |
+    /// | `unix:///path` | one server, by its Unix socket |
+    /// | `redis[s]+sentinel://[user:password@]host[:port],…/master-name[/database]` | the master, through every failover; the login of the Sentinels is `?sentinel_username=…&sentinel_password=…` |
+    /// | `redis[s]+cluster://[user:password@]host[:port],…` | the node of a Cluster that holds the key, through every move of its slot |
+    ///
+    /// `rediss` is encrypted; see [`tls`](Self::tls).
     #[must_use]
     pub fn new(url: impl Into<String>, key: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: TlsFiles::default(),
             key: key.into(),
             source: Source::List,
             max_in_flight: 1000,
@@ -33,9 +50,17 @@ impl ConsumerSettings {
             missing_after: Some(Duration::from_secs(60)),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(5),
-            retry_initial: Duration::from_millis(100),
-            retry_max: Duration::from_secs(30),
+            retry: retry(Duration::from_millis(100), Duration::from_secs(30)),
         }
+    }
+
+    /// CA certificates that a `rediss` server is checked against, and the client certificate that it may ask for, as PEM
+    /// files. Without them the system's CA certificates are used, and no client certificate. The files are read for each
+    /// connection, so a renewed certificate needs no restart.
+    #[must_use]
+    pub fn tls(mut self, files: TlsFiles) -> Self {
+        self.tls = files;
+        self
     }
 
     /// The key holds a stream and not a list (the collector's `TELEMETRY_REDIS__MODE=stream`); it is read as `group`. Each
@@ -69,7 +94,7 @@ impl ConsumerSettings {
         self
     }
 
-    /// Longest time to get a connection, login included (5 s), and to wait for an answer (5 s).
+    /// Longest time to find the server, connect and log in (5 s), and to wait for an answer (5 s).
     #[must_use]
     pub fn timeouts(mut self, connect: Duration, response: Duration) -> Self {
         self.connect_timeout = connect;
@@ -77,13 +102,17 @@ impl ConsumerSettings {
         self
     }
 
-    /// Pauses between tries to reach Redis: the first (100 ms) and the longest (30 s).
+    /// The shortest (100 ms) and the longest (30 s) wait between tries to reach Redis. Waits grow from one to the other, at
+    /// random, and start over after a success. What needs somebody's action is tried again at the longest.
     #[must_use]
     pub fn retry(mut self, initial: Duration, max: Duration) -> Self {
-        self.retry_initial = initial;
-        self.retry_max = max.max(initial);
+        self.retry = retry(initial, max);
         self
     }
+}
+
+fn retry(initial: Duration, max: Duration) -> RetrySettings {
+    RetrySettings { initial, max, rejected: max }
 }
 
 impl fmt::Debug for ConsumerSettings {

@@ -69,7 +69,7 @@ impl Queue {
         .ignore();
     }
 
-    pub(super) fn reclaim_in_list(&self, commands: &mut Pipeline, consumer: &Uuid) {
+    pub(super) fn reclaim_in_list(&self, commands: &mut Pipeline, consumer: Uuid) {
         let keys = [
             self.keys.alive(consumer),
             self.keys.processing(consumer),

@@ -85,7 +85,7 @@ impl Queue {
         command.arg(group).arg(ALL).arg(self.consumer.to_string());
     }
 
-    pub(super) fn reclaim_in_stream(&self, commands: &mut Pipeline, group: &str, consumer: &Uuid) {
+    pub(super) fn reclaim_in_stream(&self, commands: &mut Pipeline, group: &str, consumer: Uuid) {
         let keys = [self.keys.alive(consumer), self.keys.queue.clone(), self.keys.consumers.clone()];
         let command = commands.cmd("EVAL").arg(RECLAIM).arg(keys.len()).arg(&keys);
         command.arg(group).arg(ALL).arg(consumer.to_string()).arg(self.consumer.to_string());
