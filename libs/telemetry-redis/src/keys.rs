@@ -7,6 +7,15 @@ use uuid::Uuid;
 
 use crate::setting::{InvalidSetting, Setting, SettingProblem};
 
+/// What the key of a queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueMode {
+    /// A list: pushed at the left, popped at the right.
+    List,
+    /// A stream, with an entry for each message.
+    Stream,
+}
+
 /// The key of `host`'s queue when the queue is spread over `shards` keys.
 ///
 /// The number of the shard is a hash tag, so that a Cluster spreads the keys over its nodes. A host stays in its shard as

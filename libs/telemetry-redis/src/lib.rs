@@ -37,6 +37,10 @@
 //! | `{KEY}:consumers`, `{KEY}:consumers:GROUP` | the set of the ids of all consumers | [`QueueKeys::consumers`] |
 //! | `{KEY}:dead` | the dead-letter list | [`QueueKeys::dead`] |
 //!
+//! # Settings
+//! An [`InvalidSetting`] says what is wrong without the name that users know a setting by. With the feature `environment` the
+//! module `environment` has the environment variables that services share.
+//!
 //! # Example
 //! ```no_run
 //! use std::time::Duration;
@@ -65,6 +69,8 @@
 //! ```
 
 mod connector;
+#[cfg(feature = "environment")]
+pub mod environment;
 mod failure;
 mod keys;
 mod retry;
@@ -74,7 +80,7 @@ mod url;
 
 pub use connector::{ConnectionSettings, Connector, Link};
 pub use failure::{Cause, Failure, FailureKind};
-pub use keys::{QueueKeys, mark_key, shard_key, shard_keys};
+pub use keys::{QueueKeys, QueueMode, mark_key, shard_key, shard_keys};
 pub use retry::{Backoff, RetrySettings};
 pub use setting::{InvalidSetting, Setting, SettingProblem};
 pub use tls::TlsFiles;

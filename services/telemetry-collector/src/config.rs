@@ -18,14 +18,15 @@ use std::time::Duration;
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
 use telemetry_process::exit;
 use telemetry_process::logs::LogSettings;
-use telemetry_redis::{RetrySettings, TlsFiles};
-use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, path, size, text};
-use telemetry_settings::{InForce, Reader, Secret};
+use telemetry_redis::RetrySettings;
+use telemetry_redis::environment::RedisEnvironment;
+use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, size};
+use telemetry_settings::{InForce, Reader};
 
 pub use self::otel::OtelConfig;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
-use crate::publishers::{DeliveryMode, QueueMode};
+use crate::publishers::DeliveryMode;
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]
@@ -63,26 +64,18 @@ pub struct CollectionConfig {
 /// Where messages go.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// Server, Sentinels or Cluster, database and login.
-    pub url: Secret,
-    /// Certificates of an encrypted connection.
-    pub tls: TlsFiles,
-    /// The list or stream that serves as queue.
-    pub key: String,
+    /// Where the queue is.
+    pub queue: RedisEnvironment,
     /// How messages are written.
     pub encoding: Encoding,
     /// Messages that the queue may hold; 0 = no cap.
     pub max_length: u64,
-    /// What the key holds.
-    pub mode: QueueMode,
     /// What happens after a push that was not answered.
     pub delivery: DeliveryMode,
     /// Length of the queue at which consumers count as too slow; 0 = never.
     pub high_water: u64,
     /// Replicas that must have a message before it counts as delivered.
     pub wait_replicas: u32,
-    /// Number of keys that hosts are spread over.
-    pub shards: u32,
     /// Timeout for finding Redis, connecting and logging in.
     pub connect_timeout: Duration,
     /// Timeout for an answer of Redis.
@@ -157,20 +150,12 @@ impl Config {
                 labels: read.read(variables::COLLECTION_LABELS, parse::labels),
             },
             redis: RedisConfig {
-                url: read.read(variables::REDIS_URL, parse::redis_url),
-                tls: TlsFiles {
-                    ca: read.read(variables::REDIS_TLS_CA, path),
-                    cert: read.read(variables::REDIS_TLS_CERT, path),
-                    key: read.read(variables::REDIS_TLS_KEY, path),
-                },
-                key: read.read(variables::REDIS_KEY, text),
+                queue: RedisEnvironment::read(read),
                 encoding: read.read(variables::REDIS_ENCODING, one_of(parse::ENCODINGS)),
                 max_length: read.read(variables::REDIS_MAX_LENGTH, from_str),
-                mode: read.read(variables::REDIS_MODE, one_of(parse::QUEUE_MODES)),
                 delivery: read.read(variables::REDIS_DELIVERY, one_of(parse::DELIVERY_MODES)),
                 high_water: read.read(variables::REDIS_HIGH_WATER, from_str),
                 wait_replicas: read.read(variables::REDIS_WAIT_REPLICAS, number(parse::REPLICAS)),
-                shards: read.read(variables::REDIS_SHARDS, number(parse::SHARDS)),
                 connect_timeout: read.read(variables::REDIS_CONNECT_TIMEOUT, duration(parse::TIMEOUT)),
                 response_timeout: read.read(variables::REDIS_RESPONSE_TIMEOUT, duration(parse::TIMEOUT)),
             },

@@ -11,7 +11,7 @@ use telemetry_outbox::SpoolError;
 use telemetry_process::exit;
 pub use telemetry_process::report;
 use telemetry_proto::v1::{EncodeError, InvalidMessage};
-use telemetry_redis::{FailureKind, Setting};
+use telemetry_redis::FailureKind;
 pub use telemetry_settings::{InvalidSetting, InvalidSettings};
 use thiserror::Error;
 
@@ -161,7 +161,7 @@ impl From<FailureKind> for PublishingErrorKind {
 
 impl From<telemetry_redis::InvalidSetting> for TelemetryError {
     fn from(invalid: telemetry_redis::InvalidSetting) -> Self {
-        redis_setting(invalid).into()
+        InvalidSetting::from(invalid).into()
     }
 }
 
@@ -197,21 +197,6 @@ impl From<TelemetryError> for tonic::Status {
             TelemetryError::Configuration(_) => tonic::Code::InvalidArgument,
         };
         Self::new(code, report(&error))
-    }
-}
-
-/// A setting of telemetry-redis as its environment variable.
-pub(crate) fn redis_setting(invalid: telemetry_redis::InvalidSetting) -> InvalidSetting {
-    InvalidSetting::new(redis_variable(invalid.setting), invalid.describe(redis_variable))
-}
-
-fn redis_variable(setting: Setting) -> &'static str {
-    match setting {
-        Setting::TlsCa => "TELEMETRY_REDIS__TLS_CA",
-        Setting::TlsCert => "TELEMETRY_REDIS__TLS_CERT",
-        Setting::TlsKey => "TELEMETRY_REDIS__TLS_KEY",
-        Setting::Key => "TELEMETRY_REDIS__KEY",
-        Setting::Url => "TELEMETRY_REDIS__URL",
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
-use telemetry_redis::{Backoff, RetrySettings, shard_key};
+use telemetry_redis::{Backoff, RetrySettings};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -237,13 +237,14 @@ fn not_a_directory(directory: &Path) -> Option<&Path> {
 
 fn redis_settings(config: &Config, host: &HostIdentity) -> TelemetryResult<RedisSettings> {
     let redis = &config.redis;
+    let queue = &redis.queue;
     // The name of a host may change, its id does not.
     let host = if host.host_id.is_empty() { &host.hostname } else { &host.host_id };
     Ok(RedisSettings {
-        url: redis.url.expose().to_owned(),
-        tls: redis.tls.clone(),
-        key: shard_key(&redis.key, redis.shards, host)?,
-        mode: redis.mode,
+        url: queue.url.expose().to_owned(),
+        tls: queue.tls.clone(),
+        key: queue.key_of(host)?,
+        mode: queue.mode,
         delivery: redis.delivery,
         max_length: redis.max_length,
         high_water: redis.high_water,

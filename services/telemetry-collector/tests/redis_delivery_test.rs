@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use telemetry_collector::errors::{PublishingErrorKind, report};
 use telemetry_collector::publishers::{
-    DeliveryMode, QueueMode, Receipt, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher,
+    DeliveryMode, Receipt, RedisPublisher, RedisQueue, RedisSettings, TelemetryPublisher,
 };
 use telemetry_outbox::Batch;
 use telemetry_proto::v1::{HealthRequest, HealthStatus};
-use telemetry_redis::shard_key;
+use telemetry_redis::{QueueMode, shard_key};
 use telemetry_testing::{Cluster, RedisServer, eventually};
 use uuid::Uuid;
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use telemetry_process::exit;
 use telemetry_process::logs::LogSettings;
-use telemetry_settings::parse::{duration, from_str, number, one_of, text};
-use telemetry_settings::{InForce, Reader, Secret};
+use telemetry_redis::environment::RedisEnvironment;
+use telemetry_settings::parse::{duration, from_str};
+use telemetry_settings::{InForce, Reader};
 
 use crate::errors::ExporterError;
 
@@ -19,34 +20,12 @@ use crate::errors::ExporterError;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where messages come from.
-    pub redis: RedisConfig,
+    pub redis: RedisEnvironment,
     /// What is served, and where.
     pub exporter: ServingConfig,
     /// What is logged, and how.
     pub log: LogSettings,
     in_force: InForce,
-}
-
-/// Where messages come from.
-#[derive(Debug, Clone)]
-pub struct RedisConfig {
-    /// Server, database and login.
-    pub url: Secret,
-    /// The list or stream that serves as queue.
-    pub key: String,
-    /// What the key holds.
-    pub mode: QueueMode,
-    /// Keys that hosts are spread over.
-    pub shards: u32,
-}
-
-/// What a key holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueMode {
-    /// A list.
-    List,
-    /// A stream.
-    Stream,
 }
 
 /// What is served, and where.
@@ -73,12 +52,7 @@ impl Config {
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ExporterError> {
         let mut reader = Reader::new(variables::EXPORTER, vars);
         Ok(Self {
-            redis: RedisConfig {
-                url: reader.read(variables::REDIS_URL, parse::redis_url),
-                key: reader.read(variables::REDIS_KEY, text),
-                mode: reader.read(variables::REDIS_MODE, one_of(parse::QUEUE_MODES)),
-                shards: reader.read(variables::REDIS_SHARDS, number(parse::SHARDS)),
-            },
+            redis: RedisEnvironment::read(&mut reader),
             exporter: ServingConfig {
                 listen: reader.read(variables::LISTEN, from_str),
                 host_expiry: reader.read(variables::HOST_EXPIRY, duration(parse::HOST_EXPIRY)),
@@ -101,21 +75,11 @@ impl Config {
     }
 }
 
-impl RedisConfig {
-    /// Every key that hosts' messages are in.
-    pub fn keys(&self) -> impl Iterator<Item = String> {
-        (0..self.shards).map(|shard| match self.shards {
-            1 => self.key.clone(),
-            _ => format!("{}:{{{shard}}}", self.key),
-        })
-    }
-}
-
 /// Every variable for `--help`.
 #[must_use]
 pub fn environment_help() -> String {
     format!(
-        "{}\nOther TELEMETRY_ variables are the collector's and are left to it.\n\n{}",
+        "{}\nA stream is read as the consumer group telemetry-exporter.\n\nOther TELEMETRY_ variables are the collector's and are left to it.\n\n{}",
         variables::EXPORTER.help(),
         exit::help("the exporter", "the address of /metrics")
     )
@@ -186,7 +150,7 @@ mod tests {
     #[test]
     fn passes_over_what_only_the_collector_reads() {
         let of_the_collector = [
-            ("TELEMETRY_REDIS__TLS_KEY", "/tls/key.pem"),
+            ("TELEMETRY_REDIS__MAX_LENGTH", "0"),
             ("TELEMETRY_REDIS__ENCODING", "protobuf"),
             ("TELEMETRY_SPOOL__DIR", "/var/spool"),
             ("TELEMETRY_PYTHON", "python3"),
@@ -204,10 +168,17 @@ mod tests {
 
     #[test]
     fn shards_are_keys_as_the_collector_names_them() {
-        let keys = |vars: &[(&str, &str)]| read(vars).unwrap().redis.keys().collect::<Vec<_>>();
+        let keys = |vars: &[(&str, &str)]| read(vars).unwrap().redis.keys().unwrap();
         assert_eq!(keys(&[]), ["telemetry:queue"]);
         assert_eq!(keys(&[("TELEMETRY_REDIS__SHARDS", "2")]), ["telemetry:queue:{0}", "telemetry:queue:{1}"]);
         assert!(read(&[("TELEMETRY_REDIS__SHARDS", "0")]).is_err());
+    }
+
+    #[test]
+    fn accepts_every_form_of_url() {
+        for url in ["rediss://host", "unix:///run/redis.sock", "redis+sentinel://a,b/main", "rediss+cluster://a,b"] {
+            assert_eq!(read(&[("TELEMETRY_REDIS__URL", url)]).unwrap().redis.url.expose(), url);
+        }
     }
 
     #[test]

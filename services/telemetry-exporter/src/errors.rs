@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use telemetry_client::ConsumerError;
 use telemetry_process::exit;
-use telemetry_settings::InvalidSettings;
+use telemetry_settings::{InvalidSetting, InvalidSettings};
 use thiserror::Error;
 
 /// Why the exporter does not start or ends.
@@ -15,9 +15,9 @@ pub enum ExporterError {
     /// Settings are not what they must be.
     #[error(transparent)]
     Configuration(#[from] InvalidSettings),
-    /// The queue cannot be read with these settings.
-    #[error("cannot read the queue (TELEMETRY_REDIS__URL)")]
-    Queue(#[from] ConsumerError),
+    /// The queue cannot be read.
+    #[error("cannot read the queue")]
+    Queue(#[source] ConsumerError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address} (TELEMETRY_EXPORTER__LISTEN)")]
     Bind {
@@ -52,5 +52,20 @@ impl ExporterError {
             Self::Bind { .. } => exit::UNAVAILABLE,
             Self::System { .. } => exit::SOFTWARE,
         }
+    }
+}
+
+impl From<ConsumerError> for ExporterError {
+    fn from(error: ConsumerError) -> Self {
+        match error {
+            ConsumerError::Settings(invalid) => invalid.into(),
+            error => Self::Queue(error),
+        }
+    }
+}
+
+impl From<telemetry_redis::InvalidSetting> for ExporterError {
+    fn from(invalid: telemetry_redis::InvalidSetting) -> Self {
+        Self::Configuration(InvalidSetting::from(invalid).into())
     }
 }

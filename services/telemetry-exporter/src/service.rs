@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry_client::{ConsumerSettings, QueueConsumer};
+use telemetry_redis::QueueMode;
+use telemetry_redis::environment::RedisEnvironment;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Config, QueueMode, RedisConfig};
+use crate::config::Config;
 use crate::errors::ExporterError;
 use crate::exposition::Exposition;
 use crate::fleet::Fleet;
@@ -36,7 +38,8 @@ impl Service {
     /// Starts to listen, and to connect to Redis. Redis need not be reachable yet.
     ///
     /// # Errors
-    /// [`ExporterError::Bind`] if it cannot listen on the address, [`ExporterError::Queue`] if the URL is not valid.
+    /// [`ExporterError::Bind`] if it cannot listen on the address, [`ExporterError::Configuration`] if the settings of Redis
+    /// are not valid together.
     pub async fn from_config(config: &Config) -> Result<Self, ExporterError> {
         let address = config.exporter.listen;
         let bind = |source| ExporterError::Bind { address, source };
@@ -85,14 +88,14 @@ impl Service {
 }
 
 /// Creates one consumer per key.
-fn consumers(redis: &RedisConfig) -> Result<Vec<QueueConsumer>, ExporterError> {
+fn consumers(redis: &RedisEnvironment) -> Result<Vec<QueueConsumer>, ExporterError> {
     let consumer = |key| {
-        let settings = ConsumerSettings::new(redis.url.expose(), key);
+        let settings = ConsumerSettings::new(redis.url.expose(), key).tls(redis.tls.clone());
         let settings = match redis.mode {
             QueueMode::List => settings,
             QueueMode::Stream => settings.stream(GROUP),
         };
         Ok(QueueConsumer::connect(settings)?)
     };
-    redis.keys().map(consumer).collect()
+    redis.keys()?.into_iter().map(consumer).collect()
 }

@@ -40,7 +40,7 @@ fn endpoint_of(signal: &str, reader: &Reader) -> Result<Option<String>, InvalidS
         Some((value, None)) => Err(InvalidSetting::new(name, format!("{value:?} is not UTF-8"))),
     };
     // The variable of the signal counts before the one for all.
-    let exporter_setting = |what: &str| {
+    let exporter_setting = |what: &str| -> Result<_, InvalidSetting> {
         let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_{what}");
         let of_all = format!("OTEL_EXPORTER_OTLP_{what}");
         Ok(match set(&of_signal)? {

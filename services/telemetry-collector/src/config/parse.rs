@@ -6,21 +6,16 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use telemetry_outbox::{Encoding, OnFull, SyncPolicy};
-use telemetry_redis::RedisUrl;
-use telemetry_settings::Secret;
 use telemetry_settings::parse::{NotAllowed, Parsed, duration, size};
 
-use crate::publishers::{DeliveryMode, QueueMode};
+use crate::publishers::DeliveryMode;
 
-pub(super) const QUEUE_MODES: &[(&str, QueueMode)] = &[("list", QueueMode::List), ("stream", QueueMode::Stream)];
 pub(super) const DELIVERY_MODES: &[(&str, DeliveryMode)] =
     &[("at_least_once", DeliveryMode::AtLeastOnce), ("exactly_once", DeliveryMode::ExactlyOnce)];
 pub(super) const ENCODINGS: &[(&str, Encoding)] = &[("json", Encoding::Json), ("protobuf", Encoding::Protobuf)];
 pub(super) const ON_FULL: &[(&str, OnFull)] = &[("drop_oldest", OnFull::DropOldest), ("decimate", OnFull::Decimate)];
 
 pub(super) const REPLICAS: RangeInclusive<u32> = 0..=100;
-/// A Cluster has no more slots, and so no use for more.
-pub(super) const SHARDS: RangeInclusive<u32> = 1..=16384;
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 pub(super) const RETRY: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 pub(super) const SPOOL_BYTES: RangeInclusive<u64> = 4 << 20..=1 << 40;
@@ -40,11 +35,6 @@ pub(super) fn labels(text: &str) -> Parsed<BTreeMap<String, String>> {
         }
     }
     Ok(labels)
-}
-
-pub(super) fn redis_url(text: &str) -> Parsed<Secret> {
-    text.parse::<RedisUrl>().map_err(|_| NotAllowed)?;
-    Ok(Secret::new(text))
 }
 
 pub(super) fn outbox_bytes(text: &str) -> Parsed<usize> {

@@ -4,6 +4,7 @@ use super::variables::VARIABLES;
 use std::os::unix::ffi::OsStringExt;
 
 use telemetry_process::logs::LogFormat;
+use telemetry_redis::{QueueMode, TlsFiles};
 
 use super::*;
 
@@ -20,12 +21,12 @@ fn an_empty_environment_gives_the_defaults() {
     let config = config(&[]).unwrap();
     assert_eq!(config.collection.interval.as_duration(), Duration::from_secs(1));
     assert!(config.collection.labels.is_empty());
-    assert_eq!(config.redis.url.expose(), "redis://127.0.0.1:6379/0");
-    assert_eq!((config.redis.key.as_str(), config.redis.encoding), ("telemetry:queue", Encoding::Json));
+    assert_eq!(config.redis.queue.url.expose(), "redis://127.0.0.1:6379/0");
+    assert_eq!((config.redis.queue.key.as_str(), config.redis.encoding), ("telemetry:queue", Encoding::Json));
     assert_eq!(config.redis.max_length, 100_000);
-    assert_eq!(config.redis.tls, TlsFiles::default());
-    assert_eq!((config.redis.mode, config.redis.delivery), (QueueMode::List, DeliveryMode::AtLeastOnce));
-    assert_eq!((config.redis.high_water, config.redis.wait_replicas, config.redis.shards), (0, 0, 1));
+    assert_eq!(config.redis.queue.tls, TlsFiles::default());
+    assert_eq!((config.redis.queue.mode, config.redis.delivery), (QueueMode::List, DeliveryMode::AtLeastOnce));
+    assert_eq!((config.redis.high_water, config.redis.wait_replicas, config.redis.queue.shards), (0, 0, 1));
     assert_eq!(config.redis.connect_timeout, Duration::from_secs(2));
     assert_eq!(config.redis.response_timeout, Duration::from_secs(2));
     assert_eq!(config.retry.initial, Duration::from_millis(100));
@@ -79,17 +80,17 @@ fn every_variable_is_read() {
         config.collection.labels.into_iter().collect::<Vec<_>>(),
         [("rack".to_owned(), "a1".to_owned()), ("role".to_owned(), "db".to_owned())]
     );
-    assert_eq!(config.redis.url.expose(), "rediss+sentinel://one,two:1/main");
-    assert_eq!(config.redis.tls.ca, Some("/tls/ca.pem".into()));
-    assert_eq!(config.redis.tls.cert, Some("/tls/cert.pem".into()));
-    assert_eq!(config.redis.tls.key, Some("/tls/key.pem".into()));
-    assert_eq!((config.redis.mode, config.redis.delivery), (QueueMode::Stream, DeliveryMode::ExactlyOnce));
-    assert_eq!((config.redis.high_water, config.redis.wait_replicas, config.redis.shards), (80_000, 2, 16));
+    assert_eq!(config.redis.queue.url.expose(), "rediss+sentinel://one,two:1/main");
+    assert_eq!(config.redis.queue.tls.ca, Some("/tls/ca.pem".into()));
+    assert_eq!(config.redis.queue.tls.cert, Some("/tls/cert.pem".into()));
+    assert_eq!(config.redis.queue.tls.key, Some("/tls/key.pem".into()));
+    assert_eq!((config.redis.queue.mode, config.redis.delivery), (QueueMode::Stream, DeliveryMode::ExactlyOnce));
+    assert_eq!((config.redis.high_water, config.redis.wait_replicas, config.redis.queue.shards), (80_000, 2, 16));
     assert_eq!(config.redis.connect_timeout, Duration::from_secs(3));
     assert_eq!(config.redis.response_timeout, Duration::from_secs(4));
     assert_eq!(config.retry.initial, Duration::from_secs(1));
     assert_eq!((config.retry.max, config.retry.rejected), (Duration::from_secs(2), Duration::from_secs(60)));
-    assert_eq!((config.redis.key.as_str(), config.redis.encoding), ("Queue Of Ours", Encoding::Protobuf));
+    assert_eq!((config.redis.queue.key.as_str(), config.redis.encoding), ("Queue Of Ours", Encoding::Protobuf));
     assert_eq!(config.redis.max_length, 0);
     assert_eq!((config.outbox.max_bytes, config.outbox.on_full), (1 << 20, OnFull::Decimate));
     assert_eq!(config.spool.directory, Some("/var/spool/telemetry".into()));
@@ -140,7 +141,7 @@ fn values_outside_their_range_are_refused() {
 
 #[test]
 fn an_empty_value_counts_as_unset() {
-    assert_eq!(config(&[("TELEMETRY_REDIS__KEY", "")]).unwrap().redis.key, "telemetry:queue");
+    assert_eq!(config(&[("TELEMETRY_REDIS__KEY", "")]).unwrap().redis.queue.key, "telemetry:queue");
 }
 
 #[test]
@@ -209,7 +210,7 @@ fn a_secret_can_come_from_a_file() {
     let path = path.to_str().unwrap();
 
     let config = config(&[("TELEMETRY_REDIS__URL_FILE", path)]).unwrap();
-    assert_eq!(config.redis.url.expose(), "redis://:hunter2@db:6379/0");
+    assert_eq!(config.redis.queue.url.expose(), "redis://:hunter2@db:6379/0");
     assert!(config.print().contains("TELEMETRY_REDIS__URL=redis://:***@db:6379/0"), "{}", config.print());
     assert!(config.print().contains("# TELEMETRY_REDIS__URL_FILE"), "{}", config.print());
 

@@ -1,6 +1,7 @@
 //! The one description of every variable: help, reference and checks are made from it.
 
 use telemetry_process::logs;
+use telemetry_redis::environment;
 use telemetry_settings::{Program, Standard, Variable};
 
 pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
@@ -19,49 +20,6 @@ pub(super) const COLLECTION_LABELS: &Variable = &Variable {
     secret: false,
 };
 
-pub(super) const REDIS_URL: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__URL",
-    default: "redis://127.0.0.1:6379/0",
-    allowed: "a URL such as redis://user:password@host:6379/0, rediss://host, unix:///run/redis.sock, \
-              redis+sentinel://user:password@host:26379,host:26379/master-name/0 or redis+cluster://host:6379,host:6379",
-    meaning: "Redis server, Sentinels or Cluster, with login and database. rediss, rediss+sentinel and rediss+cluster use TLS. \
-              ?sentinel_username=…&sentinel_password=… is a login for the Sentinels. Redis need not be up when the \
-              collector starts.",
-    secret: true,
-};
-
-pub(super) const REDIS_TLS_CA: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__TLS_CA",
-    default: "",
-    allowed: "the path of a PEM file",
-    meaning: "CA certificates (PEM) that the Redis server's certificate is checked against. Unset = those of the system. The file is read again for each connection.",
-    secret: false,
-};
-
-pub(super) const REDIS_TLS_CERT: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__TLS_CERT",
-    default: "",
-    allowed: "the path of a PEM file",
-    meaning: "Client certificate (PEM), for a Redis server that asks for one.",
-    secret: false,
-};
-
-pub(super) const REDIS_TLS_KEY: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__TLS_KEY",
-    default: "",
-    allowed: "the path of a PEM file",
-    meaning: "Private key (PEM) of TELEMETRY_REDIS__TLS_CERT.",
-    secret: false,
-};
-
-pub(super) const REDIS_KEY: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__KEY",
-    default: "telemetry:queue",
-    allowed: "any string",
-    meaning: "Key of the list or stream that messages go to. The collector pushes onto a list at the left; consumers pop at the right.",
-    secret: false,
-};
-
 pub(super) const REDIS_ENCODING: &Variable = &Variable {
     name: "TELEMETRY_REDIS__ENCODING",
     default: "json",
@@ -76,14 +34,6 @@ pub(super) const REDIS_MAX_LENGTH: &Variable = &Variable {
     default: "100000",
     allowed: "a whole number from 0; 0 = no cap",
     meaning: "Messages that the queue may hold. Older ones are trimmed, and counted; a stream may hold a few more.",
-    secret: false,
-};
-
-pub(super) const REDIS_MODE: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__MODE",
-    default: "list",
-    allowed: "list or stream",
-    meaning: "What the key holds: a list, or a stream with the fields instance_id, sequence and message in each entry.",
     secret: false,
 };
 
@@ -109,14 +59,6 @@ pub(super) const REDIS_WAIT_REPLICAS: &Variable = &Variable {
     default: "0",
     allowed: "a whole number from 0 to 100",
     meaning: "Replicas that must have a message before it counts as delivered (WAIT, for half of the response timeout). Needs exactly_once.",
-    secret: false,
-};
-
-pub(super) const REDIS_SHARDS: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__SHARDS",
-    default: "1",
-    allowed: "a whole number from 1 to 16384",
-    meaning: "Number of keys that hosts are spread over: KEY:{0}, KEY:{1}, …. A host always uses the same one.",
     secret: false,
 };
 
@@ -233,18 +175,18 @@ pub(super) const SHUTDOWN_GRACE: &Variable = &Variable {
 pub(super) const VARIABLES: &[&Variable] = &[
     COLLECTION_INTERVAL,
     COLLECTION_LABELS,
-    REDIS_URL,
-    REDIS_TLS_CA,
-    REDIS_TLS_CERT,
-    REDIS_TLS_KEY,
-    REDIS_KEY,
+    environment::URL,
+    environment::TLS_CA,
+    environment::TLS_CERT,
+    environment::TLS_KEY,
+    environment::KEY,
+    environment::MODE,
+    environment::SHARDS,
     REDIS_ENCODING,
     REDIS_MAX_LENGTH,
-    REDIS_MODE,
     REDIS_DELIVERY,
     REDIS_HIGH_WATER,
     REDIS_WAIT_REPLICAS,
-    REDIS_SHARDS,
     REDIS_CONNECT_TIMEOUT,
     REDIS_RESPONSE_TIMEOUT,
     RETRY_INITIAL,

@@ -3,5 +3,5 @@
 mod redis;
 mod traits;
 
-pub use redis::{DeliveryMode, QueueMode, RedisQueue, RedisSettings};
+pub use redis::{DeliveryMode, RedisQueue, RedisSettings};
 pub use traits::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};

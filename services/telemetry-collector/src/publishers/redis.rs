@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use deadpool::managed::{Object, Pool};
 use redis::{Cmd, FromRedisValue, RedisError};
 use telemetry_outbox::Batch;
-use telemetry_redis::{Connector, Failure, FailureKind};
+use telemetry_redis::{Connector, Failure, FailureKind, QueueMode};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use self::commands::{Commands, Outcome};
-pub use self::settings::{DeliveryMode, QueueMode, RedisSettings};
+pub use self::settings::{DeliveryMode, RedisSettings};
 use super::{Acknowledgement, PoolState, Receipt, RedisPublisher, TelemetryPublisher};
-use crate::errors::{TelemetryError, TelemetryResult, redis_setting};
+use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
 
 /// One connection publishes, the other answers questions meanwhile. More would only cost the server.
 const MAX_CONNECTIONS: usize = 2;
@@ -232,7 +232,7 @@ impl RedisPublisher for RedisQueue {
 fn cannot(operation: impl Into<String>) -> impl FnOnce(Failure) -> TelemetryError {
     |failure| {
         let kind = failure.kind().into();
-        TelemetryError::publishing(operation, kind, failure.name_setting(redis_setting).into_cause())
+        TelemetryError::publishing(operation, kind, failure.name_setting(InvalidSetting::from).into_cause())
     }
 }
 

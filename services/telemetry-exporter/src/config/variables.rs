@@ -1,39 +1,8 @@
 //! The one description of every variable: help, reference and checks are made from it.
 
 use telemetry_process::logs;
+use telemetry_redis::environment;
 use telemetry_settings::{Program, Variable};
-
-pub(super) const REDIS_URL: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__URL",
-    default: "redis://127.0.0.1:6379/0",
-    allowed: "a URL such as redis://user:password@host:6379/0 or unix:///run/redis.sock",
-    meaning: "Redis server, with login and database, as for the collector. It need not be up when the exporter starts.",
-    secret: true,
-};
-
-pub(super) const REDIS_KEY: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__KEY",
-    default: "telemetry:queue",
-    allowed: "any string",
-    meaning: "Key of the list or stream that messages are taken from, as for the collector.",
-    secret: false,
-};
-
-pub(super) const REDIS_MODE: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__MODE",
-    default: "list",
-    allowed: "list or stream",
-    meaning: "What the key holds, as for the collector. A stream is read as the consumer group telemetry-exporter.",
-    secret: false,
-};
-
-pub(super) const REDIS_SHARDS: &Variable = &Variable {
-    name: "TELEMETRY_REDIS__SHARDS",
-    default: "1",
-    allowed: "a whole number from 1 to 16384",
-    meaning: "Number of keys that hosts are spread over, KEY:{0}, KEY:{1}, …, as for the collector. Each takes two connections.",
-    secret: false,
-};
 
 pub(super) const LISTEN: &Variable = &Variable {
     name: "TELEMETRY_EXPORTER__LISTEN",
@@ -52,8 +21,19 @@ pub(super) const HOST_EXPIRY: &Variable = &Variable {
 };
 
 /// Every variable, in the order in which people meet them.
-pub(super) const VARIABLES: &[&Variable] =
-    &[REDIS_URL, REDIS_KEY, REDIS_MODE, REDIS_SHARDS, LISTEN, HOST_EXPIRY, logs::FORMAT, logs::FILTER];
+pub(super) const VARIABLES: &[&Variable] = &[
+    environment::URL,
+    environment::TLS_CA,
+    environment::TLS_CERT,
+    environment::TLS_KEY,
+    environment::KEY,
+    environment::MODE,
+    environment::SHARDS,
+    LISTEN,
+    HOST_EXPIRY,
+    logs::FORMAT,
+    logs::FILTER,
+];
 
 /// The exporter, its variables, and those of others that are in the same environment.
 pub(super) const EXPORTER: &Program = &Program {

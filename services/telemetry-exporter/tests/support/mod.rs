@@ -33,7 +33,12 @@ pub struct Answer {
 impl Exporter {
     /// Starts an exporter on a free port that reads the queue in `redis`, with `vars` as additional settings.
     pub async fn start(redis: &RedisServer, vars: &[(&str, &str)]) -> Self {
-        let mut process = Process::start(command(vars).env("TELEMETRY_REDIS__URL", redis.unix_url())).unwrap();
+        Self::start_at(&redis.unix_url(), vars).await
+    }
+
+    /// Starts an exporter of the queue at `url` on a free port, with `vars` as further settings.
+    pub async fn start_at(url: &str, vars: &[(&str, &str)]) -> Self {
+        let mut process = Process::start(command(vars).env("TELEMETRY_REDIS__URL", url)).unwrap();
         let address = process.address("serving /metrics").await;
         Self { process, address }
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value, from_redis_value};
 use telemetry_outbox::{Batch, EncodedMessage};
-use telemetry_redis::mark_key;
+use telemetry_redis::{QueueMode, mark_key};
 
 use super::script::{Answer, PushOnce};
-use super::settings::{DeliveryMode, QueueMode, RedisSettings};
+use super::settings::{DeliveryMode, RedisSettings};
 use crate::publishers::Acknowledgement;
 
 /// How messages get into one queue.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, RedisResult, Script};
 use telemetry_outbox::Batch;
-
-use super::settings::QueueMode;
+use telemetry_redis::QueueMode;
 
 /// How long the server remembers an instance that sends nothing.
 const MARK_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);

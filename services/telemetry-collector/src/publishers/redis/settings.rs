@@ -5,9 +5,9 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use redis::Cmd;
-use telemetry_redis::{ConnectionSettings, Connector, RedisUrl, TlsFiles};
+use telemetry_redis::{ConnectionSettings, Connector, QueueMode, RedisUrl, TlsFiles};
 
-use crate::errors::{InvalidSetting, InvalidSettings, TelemetryResult, redis_setting};
+use crate::errors::{InvalidSetting, InvalidSettings, TelemetryResult};
 
 /// How to reach the queue, and how to use it.
 #[derive(Clone)]
@@ -32,15 +32,6 @@ pub struct RedisSettings {
     pub connect_timeout: Duration,
     /// Longest time to wait for an answer.
     pub response_timeout: Duration,
-}
-
-/// What the key of the queue holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueMode {
-    /// A list: pushed at the left, popped at the right.
-    List,
-    /// A stream, with an entry a message.
-    Stream,
 }
 
 /// What a push that was not answered leads to.
@@ -78,7 +69,7 @@ impl RedisSettings {
             Ok(connector) if mistakes.is_empty() => Ok(connector),
             Ok(_) => Err(InvalidSettings(mistakes).into()),
             Err(invalid) => {
-                mistakes.insert(0, redis_setting(invalid));
+                mistakes.insert(0, invalid.into());
                 Err(InvalidSettings(mistakes).into())
             }
         }
