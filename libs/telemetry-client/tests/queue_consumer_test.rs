@@ -349,3 +349,17 @@ async fn a_url_that_is_none_is_refused_at_once() {
     let refused = QueueConsumer::connect(ConsumerSettings::new("http://127.0.0.1", QUEUE)).unwrap_err();
     assert!(matches!(refused, ConsumerError::Settings(_)) && !refused.is_retryable());
 }
+
+#[tokio::test]
+async fn waits_for_a_server_that_is_full() {
+    let redis = RedisServer::start().await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let mut consumer = consumer(&redis);
+    // The refusal is in the answer to several commands.
+    let error = outcome(&mut consumer).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot give a sign of life: busy or full");
+    assert!(error.is_retryable());
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    push_numbers(&redis, Uuid::new_v4(), [1]).await;
+    assert_eq!(numbers(&mut consumer, 1).await, [1]);
+}
