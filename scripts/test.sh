@@ -82,7 +82,7 @@ test_with_bazel() {
 test_with_cargo() {
   check "cargo fmt" "cargo fmt --all" cargo fmt --all --check
   check "cargo clippy" "as each message says" cargo clippy --workspace --all-targets --locked -- -D warnings
-  check "cycles between modules" "move what both modules need into a module of its own, below both" module_cycles
+  check "cycles between modules" "as above" module_cycles
   check "each library alone (cargo check)" "name the missing feature in its own Cargo.toml" libraries_alone
   check "cargo doc" "as each message says" env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
   check "cargo build" "as each message says" cargo build --workspace --locked
