@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::{fmt, fs};
 
 use config::builder::DefaultState;
 use config::{Config, ConfigBuilder, ConfigError, Environment};
@@ -14,8 +14,7 @@ use crate::parse::Parsed;
 use crate::program::{Program, Variable};
 use crate::secret::Secret;
 
-/// Reads variable by variable and keeps every mistake for the end.
-#[derive(Debug)]
+/// Reads variable by variable and keeps every mistake for the end. Its `Debug` shows no value.
 pub struct Reader {
     program: &'static Program,
     values: Config,
@@ -138,6 +137,12 @@ impl Reader {
     }
 }
 
+impl fmt::Debug for Reader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reader").field("program", &self.program.name).finish_non_exhaustive()
+    }
+}
+
 /// The defaults, and above them what was set.
 fn layered(program: &Program, set: BTreeMap<String, String>) -> Result<Config, ConfigError> {
     let mut builder = ConfigBuilder::<DefaultState>::default();
@@ -226,6 +231,14 @@ mod tests {
         let bytes = OsString::from_vec(vec![0xff]);
         let mistake = read_os([("SHOP_HTTP__WELCOME".into(), bytes)]).unwrap_err();
         assert_eq!(mistake.to_string(), "SHOP_HTTP__WELCOME: is not UTF-8");
+    }
+
+    #[test]
+    fn hides_values_in_debug_output() {
+        let vars = [("SHOP_QUEUE__URL", "queue://:hunter2@host"), ("WEATHER_KEY", "hunter2")];
+        let reader = Reader::new(SHOP, vars.map(|(name, value)| (name.into(), value.into())));
+        let shown = format!("{reader:?}");
+        assert!(shown.contains("shop") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]
