@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 use config::builder::DefaultState;
 use config::{Config, ConfigBuilder, ConfigError, Environment};
@@ -124,7 +124,8 @@ impl Reader {
                 (None, Some(path)) => match fs::read_to_string(&path) {
                     Ok(content) => (content.trim_end().to_owned(), Origin::File),
                     Err(error) => {
-                        self.mistakes.push(InvalidSetting::new(file, format!("cannot read {path:?}: {error}")));
+                        let problem = unreadable(variable, &path, &error);
+                        self.mistakes.push(InvalidSetting::new(file, problem));
                         continue;
                     }
                 },
@@ -141,6 +142,14 @@ impl fmt::Debug for Reader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Reader").field("program", &self.program.name).finish_non_exhaustive()
     }
+}
+
+/// Why the file at `path` cannot be read. A URL in place of the path may hold a password and is not shown.
+fn unreadable(variable: &Variable, path: &str, error: &io::Error) -> String {
+    if path.contains("://") {
+        return format!("the value is a URL, not the path of a file; set it as {}", variable.name);
+    }
+    format!("cannot read {path:?}: {error}")
 }
 
 /// The defaults, and above them what was set.
@@ -239,6 +248,15 @@ mod tests {
         let reader = Reader::new(SHOP, vars.map(|(name, value)| (name.into(), value.into())));
         let shown = format!("{reader:?}");
         assert!(shown.contains("shop") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn hides_a_secret_that_is_given_as_the_path_of_its_file() {
+        let mistake = read(&[("SHOP_QUEUE__URL_FILE", "queue://:hunter2@host")]).unwrap_err();
+        assert_eq!(
+            mistake,
+            "SHOP_QUEUE__URL_FILE: the value is a URL, not the path of a file; set it as SHOP_QUEUE__URL"
+        );
     }
 
     #[test]
