@@ -158,7 +158,7 @@ fn layered(program: &Program, set: BTreeMap<String, String>) -> Result<Config, C
     for variable in program.variables {
         builder = builder.set_default(path(program, variable), variable.default)?;
     }
-    let environment = Environment::with_prefix(program.prefix.trim_end_matches('_'))
+    let environment = Environment::with_prefix(program.prefix.strip_suffix('_').unwrap_or(program.prefix))
         .prefix_separator("_")
         .separator("__")
         .source(Some(set.into_iter().collect()));
@@ -167,7 +167,7 @@ fn layered(program: &Program, set: BTreeMap<String, String>) -> Result<Config, C
 
 /// Where the value of `SHOP_HTTP__LISTEN` is: `http.listen`.
 fn path(program: &Program, variable: &Variable) -> String {
-    variable.name.trim_start_matches(program.prefix).to_lowercase().replace("__", ".")
+    variable.name.strip_prefix(program.prefix).unwrap_or(variable.name).to_lowercase().replace("__", ".")
 }
 
 #[cfg(test)]
@@ -257,6 +257,14 @@ mod tests {
             mistake,
             "SHOP_QUEUE__URL_FILE: the value is a URL, not the path of a file; set it as SHOP_QUEUE__URL"
         );
+    }
+
+    #[test]
+    fn finds_a_section_that_is_named_like_the_prefix() {
+        const NAME: &Variable = &Variable { name: "SHOP_SHOP_OWNER__NAME", ..*WELCOME };
+        const PROGRAM: &Program = &Program { variables: &[NAME], other_programs: &[], ..*SHOP };
+        let mut reader = Reader::new(PROGRAM, [("SHOP_SHOP_OWNER__NAME".into(), "Ada".into())]);
+        assert_eq!(reader.read(NAME, parse::text), "Ada");
     }
 
     #[test]
