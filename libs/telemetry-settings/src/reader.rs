@@ -55,8 +55,12 @@ impl Reader {
     /// The value of `variable`. A mistake is kept for [`finish`](Self::finish), and the default stands in until then.
     ///
     /// # Panics
-    /// When `parse` refuses the variable's own default: a test of the program that reads an empty environment shows it.
+    /// When `variable` is not in the program's table, or `parse` refuses its default: a test of the program that reads an
+    /// empty environment shows it.
     pub fn read<T>(&mut self, variable: &'static Variable, parse: impl Fn(&str) -> Parsed<T>) -> T {
+        let Program { name: program, variables, .. } = self.program;
+        let is_in_table = variables.iter().any(|known| known.name == variable.name);
+        assert!(is_in_table, "{} is not a variable of {program}", variable.name);
         let path = path(self.program, variable);
         let value = self.values.get_string(&path).unwrap_or_else(|_| variable.default.to_owned());
         let parsed = parse(&value);
@@ -265,6 +269,13 @@ mod tests {
         const PROGRAM: &Program = &Program { variables: &[NAME], other_programs: &[], ..*SHOP };
         let mut reader = Reader::new(PROGRAM, [("SHOP_SHOP_OWNER__NAME".into(), "Ada".into())]);
         assert_eq!(reader.read(NAME, parse::text), "Ada");
+    }
+
+    #[test]
+    #[should_panic(expected = "SHOP_HTTP__WELCOME is not a variable of shop")]
+    fn panics_at_a_variable_that_is_not_in_the_table() {
+        const PROGRAM: &Program = &Program { variables: &[LISTEN], ..*SHOP };
+        Reader::new(PROGRAM, []).read(WELCOME, parse::text);
     }
 
     #[test]
