@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::{fmt, fs, io};
+use std::path::Path;
+use std::{fmt, fs};
 
 use config::builder::DefaultState;
 use config::{Config, ConfigBuilder, ConfigError, Environment};
@@ -93,50 +94,41 @@ impl Reader {
         if self.mistakes.is_empty() { Ok(self.in_force) } else { Err(InvalidSettings(self.mistakes)) }
     }
 
-    /// The variables with the program's prefix, as text. Those of standards are put aside. An empty one counts as unset.
-    fn sort(&mut self, vars: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+    /// The variables with the program's prefix. Those of standards are put aside. An empty one counts as unset.
+    fn sort(&mut self, vars: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
         let mut ours = BTreeMap::new();
         for (name, value) in vars {
             let Some(name) = name.to_str().filter(|_| !value.is_empty()) else { continue };
             if self.program.standards.iter().any(|standard| name.starts_with(standard.prefix)) {
                 self.standards.insert(name.to_owned(), value);
             } else if name.starts_with(self.program.prefix) {
-                match value.into_string() {
-                    Ok(value) => {
-                        ours.insert(name.to_owned(), value);
-                    }
-                    Err(_) => self.mistakes.push(InvalidSetting::new(name, "is not UTF-8")),
-                }
+                ours.insert(name.to_owned(), value);
             }
         }
         ours
     }
 
     /// The values of the program's variables, taken out of `ours` or read from the files that `ours` names.
-    fn take_known(&mut self, ours: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    fn take_known(&mut self, ours: &mut BTreeMap<String, OsString>) -> BTreeMap<String, String> {
         let mut known = BTreeMap::new();
         for variable in self.program.variables {
-            let file = variable.in_file();
-            let named = if variable.secret { ours.remove(&file) } else { None };
-            let (value, origin) = match (ours.remove(variable.name), named) {
+            let file = if variable.secret { ours.remove(&variable.in_file()) } else { None };
+            let (value, origin) = match (ours.remove(variable.name), file) {
                 (Some(_), Some(_)) => {
-                    let problem = format!("is set, and so is {file}; set one of them");
-                    self.mistakes.push(InvalidSetting::new(variable.name, problem));
-                    continue;
+                    let problem = format!("is set, and so is {}; set one of them", variable.in_file());
+                    (Err(InvalidSetting::new(variable.name, problem)), Origin::Environment)
                 }
-                (Some(value), None) => (value, Origin::Environment),
-                (None, Some(path)) => match fs::read_to_string(&path) {
-                    Ok(content) => (content.trim_end().to_owned(), Origin::File),
-                    Err(error) => {
-                        let problem = unreadable(variable, &path, &error);
-                        self.mistakes.push(InvalidSetting::new(file, problem));
-                        continue;
-                    }
-                },
+                (Some(value), None) => (of_environment(variable, value), Origin::Environment),
+                (None, Some(path)) => (of_file(variable, Path::new(&path)), Origin::File),
                 (None, None) => continue,
             };
-            self.origins.insert(variable.name, origin);
-            known.insert(variable.name.to_owned(), value);
+            match value {
+                Ok(value) => {
+                    self.origins.insert(variable.name, origin);
+                    known.insert(variable.name.to_owned(), value);
+                }
+                Err(mistake) => self.mistakes.push(mistake),
+            }
         }
         known
     }
@@ -148,12 +140,21 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// Why the file at `path` cannot be read. A URL in place of the path may hold a password and is not shown.
-fn unreadable(variable: &Variable, path: &str, error: &io::Error) -> String {
-    if path.contains("://") {
-        return format!("the value is a URL, not the path of a file; set it as {}", variable.name);
-    }
-    format!("cannot read {path:?}: {error}")
+fn of_environment(variable: &Variable, value: OsString) -> Result<String, InvalidSetting> {
+    value.into_string().map_err(|_| InvalidSetting::new(variable.name, "is not UTF-8"))
+}
+
+fn of_file(variable: &Variable, path: &Path) -> Result<String, InvalidSetting> {
+    let content = fs::read_to_string(path).map_err(|error| {
+        // A URL in place of the path may hold a password.
+        let problem = if path.to_string_lossy().contains("://") {
+            format!("the value is a URL, not the path of a file; set it as {}", variable.name)
+        } else {
+            format!("cannot read {path:?}: {error}")
+        };
+        InvalidSetting::new(variable.in_file(), problem)
+    })?;
+    Ok(content.trim_end().to_owned())
 }
 
 /// The defaults, and above them what was set.
@@ -276,6 +277,15 @@ mod tests {
     fn panics_at_a_variable_that_is_not_in_the_table() {
         const PROGRAM: &Program = &Program { variables: &[LISTEN], ..*SHOP };
         Reader::new(PROGRAM, []).read(WELCOME, parse::text);
+    }
+
+    #[test]
+    fn ignores_values_of_others_that_are_not_utf_8() {
+        let bytes = || OsString::from_vec(vec![0xff]);
+        let vars = [("SHOP_SERVICE_HOST".into(), bytes()), ("SHOP_TILL__NAME".into(), bytes())];
+        assert_eq!(read_os(vars).unwrap().in_force.ignored(), ["SHOP_SERVICE_HOST"]);
+        let misspelt = read_os([("SHOP_HTTP__LISTN".into(), bytes())]).unwrap_err();
+        assert_eq!(misspelt.to_string(), "SHOP_HTTP__LISTN: no such setting; did you mean SHOP_HTTP__LISTEN?");
     }
 
     #[test]
