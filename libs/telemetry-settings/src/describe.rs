@@ -35,8 +35,8 @@ impl Program {
             "# {title}\n\n\
              <!-- Generated: UPDATE_DOCS=1 cargo test -p {name} --test documentation_test -->\n\n\
              Every setting comes from the environment. An empty value counts as unset. A wrong value or a misspelt name stops \
-             the start with one line for each mistake and exit code 78. Any other variable that begins with `{prefix}` is \
-             ignored, with one warning.\n\n\
+             the start with one line for each mistake and exit code 78. Names of other programs are passed over. Any other \
+             variable that begins with `{prefix}` is ignored, with one warning.\n\n\
              `{name} --print-config` shows what is in force and where it comes from.\n\n\
              | variable | default | allowed | meaning |\n| --- | --- | --- | --- |\n",
         );

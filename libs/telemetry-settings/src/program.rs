@@ -29,7 +29,8 @@ pub struct Program {
     /// Its variables, in the order in which people meet them.
     pub variables: &'static [&'static Variable],
     /// How names begin that other programs read from the same environment. A name like this that the program does not
-    /// read itself is passed over, even if it is in a section of the program.
+    /// read itself is passed over, even if it is in a section of the program. In a section that is shared, name each
+    /// variable of the others: a whole section hides most misspellings of the program's own.
     pub other_programs: &'static [&'static str],
     /// Variables of specifications that the program follows.
     pub standards: &'static [Standard],

@@ -145,6 +145,10 @@ mod tests {
         ] {
             assert_eq!(read(&[(name, "x")]).unwrap_err(), format!("{name}: no such setting; did you mean {meant}?"));
         }
+        for name in ["TELEMETRY_LOG__LEVEL", "TELEMETRY_REDIS__SHARD_COUNT"] {
+            let mistake = read(&[(name, "x")]).unwrap_err();
+            assert!(mistake.starts_with(&format!("{name}: no such setting")), "{mistake}");
+        }
     }
 
     #[test]

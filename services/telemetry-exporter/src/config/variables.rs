@@ -40,15 +40,20 @@ pub(super) const EXPORTER: &Program = &Program {
     name: "telemetry-exporter",
     prefix: "TELEMETRY_",
     variables: VARIABLES,
-    // Sections of the collector, with those that it shares: it has more variables in them.
+    // The collector's own sections, and its own variables in the section of Redis.
     other_programs: &[
         "TELEMETRY_COLLECTION__",
-        "TELEMETRY_REDIS__",
+        "TELEMETRY_REDIS__ENCODING",
+        "TELEMETRY_REDIS__MAX_LENGTH",
+        "TELEMETRY_REDIS__DELIVERY",
+        "TELEMETRY_REDIS__HIGH_WATER",
+        "TELEMETRY_REDIS__WAIT_REPLICAS",
+        "TELEMETRY_REDIS__CONNECT_TIMEOUT",
+        "TELEMETRY_REDIS__RESPONSE_TIMEOUT",
         "TELEMETRY_RETRY__",
         "TELEMETRY_OUTBOX__",
         "TELEMETRY_SPOOL__",
         "TELEMETRY_CONTROL__",
-        "TELEMETRY_LOG__",
         "TELEMETRY_SHUTDOWN__",
         "TELEMETRY_PYTHON",
         "TELEMETRY_BAZEL_ROUTE",
