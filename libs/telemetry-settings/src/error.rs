@@ -30,12 +30,6 @@ impl From<InvalidSetting> for InvalidSettings {
     }
 }
 
-impl FromIterator<InvalidSetting> for InvalidSettings {
-    fn from_iter<T: IntoIterator<Item = InvalidSetting>>(settings: T) -> Self {
-        Self(settings.into_iter().collect())
-    }
-}
-
 fn lines(settings: &[InvalidSetting]) -> String {
     settings.iter().map(InvalidSetting::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -65,7 +65,7 @@
 //!         Ok(Self {
 //!             listen: reader.read(LISTEN, parse::from_str),
 //!             timeout: reader.read(TIMEOUT, parse::duration(Duration::from_secs(1)..=Duration::from_secs(60))),
-//!             database: reader.read(DATABASE, parse::secret),
+//!             database: reader.read(DATABASE, |url| Ok(Secret::new(url))),
 //!             in_force: reader.finish()?,
 //!         })
 //!     }

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::secret::Secret;
-
 /// A text that is not what its variable may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAllowed;
@@ -23,14 +21,6 @@ pub type Parsed<T> = Result<T, NotAllowed>;
 /// None.
 pub fn text(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
-}
-
-/// Any string, hidden from `Debug`.
-///
-/// # Errors
-/// None.
-pub fn secret(text: &str) -> Parsed<Secret> {
-    Ok(Secret::new(text))
 }
 
 /// What the type itself reads, such as a number or a socket address.

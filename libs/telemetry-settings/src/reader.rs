@@ -67,7 +67,8 @@ impl Reader {
         let parsed = parse(&value);
         if parsed.is_err() {
             let shown = if variable.secret { "the value".to_owned() } else { format!("{value:?}") };
-            self.mistake(InvalidSetting::new(variable.name, format!("{shown} is not {}", variable.allowed)));
+            let problem = format!("{shown} is not {}", variable.allowed);
+            self.mistakes.push(InvalidSetting::new(variable.name, problem));
         }
         let origin = self.origins.get(variable.name).copied().unwrap_or(Origin::Default);
         self.in_force.found.push(Found { variable, value: Secret::new(value), origin });
@@ -79,11 +80,6 @@ impl Reader {
     #[must_use]
     pub fn standard(&self, name: &str) -> Option<&OsStr> {
         self.standards.get(name).map(OsString::as_os_str)
-    }
-
-    /// Adds a mistake that the program found itself, such as two values that exclude each other.
-    pub fn mistake(&mut self, mistake: InvalidSetting) {
-        self.mistakes.push(mistake);
     }
 
     /// What was read.
@@ -196,7 +192,7 @@ mod tests {
     }
 
     fn url(text: &str) -> Parsed<Secret> {
-        if text.starts_with("queue://") { parse::secret(text) } else { Err(parse::NotAllowed) }
+        if text.starts_with("queue://") { Ok(Secret::new(text)) } else { Err(parse::NotAllowed) }
     }
 
     fn read_os(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Read, InvalidSettings> {
@@ -320,13 +316,6 @@ mod tests {
             Reader::new(SHOP, [("WEATHER_STATION".into(), "north".into()), ("WEATHER_WIND".into(), "".into())]);
         assert_eq!(reader.standard("WEATHER_STATION"), Some(OsStr::new("north")));
         assert_eq!((reader.standard("WEATHER_WIND"), reader.standard("WEATHER_RAIN")), (None, None));
-    }
-
-    #[test]
-    fn adds_mistakes_that_the_program_finds() {
-        let mut reader = Reader::new(SHOP, []);
-        reader.mistake(InvalidSetting::new("SHOP_HTTP__LISTEN", "is taken"));
-        assert_eq!(reader.finish().unwrap_err().to_string(), "SHOP_HTTP__LISTEN: is taken");
     }
 
     /// Names that are the program's, nearly so, or anybody's.
