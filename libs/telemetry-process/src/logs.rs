@@ -38,7 +38,7 @@ pub struct LogSettings {
 
 /// Form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+enum LogFormat {
     /// Pretty on a terminal, JSON elsewhere.
     Auto,
     /// One JSON object a line.
@@ -51,18 +51,6 @@ impl LogSettings {
     /// Reads [`FORMAT`] and [`FILTER`], which are to be among the variables of the reader's program.
     pub fn read(reader: &mut Reader) -> Self {
         Self { format: reader.read(FORMAT, one_of(FORMATS)), filter: reader.read(FILTER, filter) }
-    }
-
-    /// Form of a line.
-    #[must_use]
-    pub fn format(&self) -> LogFormat {
-        self.format
-    }
-
-    /// Which events are logged, in the syntax of [`EnvFilter`].
-    #[must_use]
-    pub fn filter(&self) -> &str {
-        &self.filter
     }
 }
 
@@ -123,9 +111,10 @@ mod tests {
 
     #[test]
     fn reads_both_variables() {
-        assert_eq!(read(&[]).unwrap(), LogSettings { format: LogFormat::Auto, filter: "info".to_owned() });
-        let read = read(&[("TELEMETRY_LOG__FORMAT", "pretty"), ("TELEMETRY_LOG__FILTER", "warn,a::b=debug")]).unwrap();
-        assert_eq!((read.format(), read.filter()), (LogFormat::Pretty, "warn,a::b=debug"));
+        let settings = |format, filter: &str| LogSettings { format, filter: filter.to_owned() };
+        assert_eq!(read(&[]).unwrap(), settings(LogFormat::Auto, "info"));
+        let vars = [("TELEMETRY_LOG__FORMAT", "pretty"), ("TELEMETRY_LOG__FILTER", "warn,a::b=debug")];
+        assert_eq!(read(&vars).unwrap(), settings(LogFormat::Pretty, "warn,a::b=debug"));
     }
 
     #[test]
