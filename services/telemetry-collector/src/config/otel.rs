@@ -18,25 +18,24 @@ pub struct OtelConfig {
 impl OtelConfig {
     pub(super) fn read(reader: &Reader) -> Self {
         let mut problems = Vec::new();
-        let mut is_exported = |signal| match endpoint_of(signal, reader) {
-            Ok(endpoint) => endpoint.is_some(),
-            Err(problem) => {
+        let mut exported = |signal| {
+            is_exported(signal, reader).unwrap_or_else(|problem| {
                 // A variable for both signals is one problem.
                 if !problems.contains(&problem) {
                     problems.push(problem);
                 }
                 false
-            }
+            })
         };
-        Self { traces: is_exported("TRACES"), metrics: is_exported("METRICS"), problems }
+        Self { traces: exported("TRACES"), metrics: exported("METRICS"), problems }
     }
 }
 
-/// Where `signal` is to go, if anywhere, or why it cannot.
-fn endpoint_of(signal: &str, reader: &Reader) -> Result<Option<String>, InvalidSetting> {
+/// Whether `signal` is exported, or why it cannot be.
+fn is_exported(signal: &str, reader: &Reader) -> Result<bool, InvalidSetting> {
     let set = |name: &str| match reader.standard(name).map(|value| (value, value.to_str())) {
         None => Ok(None),
-        Some((_, Some(text))) => Ok(Some(text.to_owned())),
+        Some((_, Some(text))) => Ok(Some(text)),
         Some((value, None)) => Err(InvalidSetting::new(name, format!("{value:?} is not UTF-8"))),
     };
     // The variable of the signal counts before the one for all.
@@ -52,9 +51,9 @@ fn endpoint_of(signal: &str, reader: &Reader) -> Result<Option<String>, InvalidS
     let disabled = set("OTEL_SDK_DISABLED")?.is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let to_nobody = set(&format!("OTEL_{signal}_EXPORTER"))?.is_some_and(|exporter| exporter == "none");
     if disabled || to_nobody {
-        return Ok(None);
+        return Ok(false);
     }
-    let Some((name, endpoint)) = exporter_setting("ENDPOINT")? else { return Ok(None) };
+    let Some((name, endpoint)) = exporter_setting("ENDPOINT")? else { return Ok(false) };
     if endpoint.to_lowercase().starts_with("https:") {
         let problem = "https is not built in; send to a receiver on this host by http://";
         return Err(InvalidSetting::new(name, problem));
@@ -64,6 +63,6 @@ fn endpoint_of(signal: &str, reader: &Reader) -> Result<Option<String>, InvalidS
             let problem = format!("{protocol:?} is not built in; use grpc (port 4317 of most receivers)");
             Err(InvalidSetting::new(name, problem))
         }
-        _ => Ok(Some(endpoint)),
+        _ => Ok(true),
     }
 }
