@@ -13,7 +13,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::config::OtelConfig;
 use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
 
-const SERVICE_NAME: &str = "telemetry-collector";
+const TRACER: &str = "telemetry-collector";
 
 /// What must be flushed before the process ends.
 #[derive(Debug)]
@@ -35,12 +35,13 @@ pub fn init(log: &LogSettings, otel: &OtelConfig) -> TelemetryResult<Observabili
             problems.push(problem);
         }
     };
-    let tracer = otel.traces.then(tracer_provider).and_then(|made| made.map_err(&mut keep).ok());
-    let meter = otel.metrics.then(meter_provider).and_then(|made| made.map_err(&mut keep).ok());
+    let resource = resource(&otel.service_name);
+    let tracer = otel.traces.then(|| tracer_provider(&resource)).and_then(|made| made.map_err(&mut keep).ok());
+    let meter = otel.metrics.then(|| meter_provider(&resource)).and_then(|made| made.map_err(&mut keep).ok());
 
     let spans = tracer.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(SERVICE_NAME))
+            .with_tracer(provider.tracer(TRACER))
             .with_filter(Targets::new().with_target("telemetry_collector", LevelFilter::INFO))
     });
     if let Some(provider) = &meter {
@@ -68,24 +69,21 @@ impl Observability {
     }
 }
 
-fn tracer_provider() -> Result<SdkTracerProvider, InvalidSetting> {
+fn tracer_provider(resource: &Resource) -> Result<SdkTracerProvider, InvalidSetting> {
     let exporter = SpanExporter::builder().with_tonic().build().map_err(not_usable)?;
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build())
 }
 
-fn meter_provider() -> Result<SdkMeterProvider, InvalidSetting> {
+fn meter_provider(resource: &Resource) -> Result<SdkMeterProvider, InvalidSetting> {
     let exporter = MetricExporter::builder().with_tonic().build().map_err(not_usable)?;
-    Ok(SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource()).build())
+    Ok(SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource.clone()).build())
 }
 
 fn not_usable(error: ExporterBuildError) -> InvalidSetting {
     InvalidSetting::new("OTEL_EXPORTER_OTLP_*", format!("{error}; use an endpoint such as http://127.0.0.1:4317"))
 }
 
-fn resource() -> Resource {
-    let mut builder = Resource::builder().with_attribute(KeyValue::new("service.version", crate::version()));
-    if std::env::var_os("OTEL_SERVICE_NAME").is_none_or(|name| name.is_empty()) {
-        builder = builder.with_service_name(SERVICE_NAME);
-    }
-    builder.build()
+fn resource(service_name: &str) -> Resource {
+    let version = KeyValue::new("service.version", crate::version());
+    Resource::builder().with_attribute(version).with_service_name(service_name.to_owned()).build()
 }

@@ -4,6 +4,8 @@
 
 use telemetry_settings::{InvalidSetting, Reader};
 
+const SERVICE_NAME: &str = "telemetry-collector";
+
 /// What OpenTelemetry exports; where to, the exporter reads from `OTEL_*` itself, as the specification says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtelConfig {
@@ -11,6 +13,8 @@ pub struct OtelConfig {
     pub traces: bool,
     /// Metrics are exported.
     pub metrics: bool,
+    /// Name of the service that they are exported as.
+    pub service_name: String,
     /// Why one of them or both are not, although an endpoint is set.
     pub problems: Vec<InvalidSetting>,
 }
@@ -27,7 +31,9 @@ impl OtelConfig {
                 false
             })
         };
-        Self { traces: exported("TRACES"), metrics: exported("METRICS"), problems }
+        let (traces, metrics) = (exported("TRACES"), exported("METRICS"));
+        let service_name = reader.standard("OTEL_SERVICE_NAME").map(|name| name.to_string_lossy().into_owned());
+        Self { traces, metrics, service_name: service_name.unwrap_or_else(|| SERVICE_NAME.to_owned()), problems }
     }
 }
 

@@ -36,7 +36,8 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (1 << 30, Duration::from_secs(60)));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
-    assert_eq!(config.otel, OtelConfig { traces: false, metrics: false, problems: Vec::new() });
+    let service_name = "telemetry-collector".to_owned();
+    assert_eq!(config.otel, OtelConfig { traces: false, metrics: false, service_name, problems: Vec::new() });
     assert_eq!(config.shutdown.grace, Duration::from_secs(5));
 }
 
@@ -222,7 +223,7 @@ fn a_secret_can_come_from_a_file() {
 }
 
 fn otel(vars: &[(&str, &str)]) -> (bool, bool, Vec<String>) {
-    let OtelConfig { traces, metrics, problems } = config(vars).unwrap().otel;
+    let OtelConfig { traces, metrics, problems, .. } = config(vars).unwrap().otel;
     (traces, metrics, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -242,6 +243,12 @@ fn open_telemetry_is_off_until_an_endpoint_is_set() {
         otel(&[OTLP, ("OTEL_SDK_DISABLED", "true"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "x")]),
         (false, false, none())
     );
+}
+
+#[test]
+fn open_telemetry_names_the_service() {
+    let name = |value| config(&[("OTEL_SERVICE_NAME", value)]).unwrap().otel.service_name;
+    assert_eq!((name("mine"), name("")), ("mine".to_owned(), "telemetry-collector".to_owned()));
 }
 
 #[test]
