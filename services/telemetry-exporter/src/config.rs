@@ -1,7 +1,6 @@
 //! The environment, checked and typed. Settings that the collector has too have the same names, so that one environment
 //! serves both.
 
-mod parse;
 mod variables;
 
 use std::ffi::OsString;
@@ -55,7 +54,7 @@ impl Config {
             redis: RedisEnvironment::read(&mut reader),
             exporter: ServingConfig {
                 listen: reader.read(variables::LISTEN, from_str),
-                host_expiry: reader.read(variables::HOST_EXPIRY, duration(parse::HOST_EXPIRY)),
+                host_expiry: reader.read(variables::HOST_EXPIRY, duration(variables::HOST_EXPIRY_RANGE)),
             },
             log: LogSettings::read(&mut reader),
             in_force: reader.finish()?,

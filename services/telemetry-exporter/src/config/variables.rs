@@ -1,5 +1,8 @@
 //! The one description of every variable: help, reference and checks are made from it.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use telemetry_process::logs;
 use telemetry_redis::environment;
 use telemetry_settings::{Program, Variable};
@@ -19,6 +22,9 @@ pub(super) const HOST_EXPIRY: &Variable = &Variable {
     meaning: "A host is no longer served when its latest sample is older than this, or than three of its intervals if that is longer.",
     secret: false,
 };
+
+pub(super) const HOST_EXPIRY_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
 /// Every variable, in the order in which people meet them.
 pub(super) const VARIABLES: &[&Variable] = &[
