@@ -1,11 +1,10 @@
 //! The collector's process: settings, logs, signals; everything else is [`telemetry_collector::Service`].
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use telemetry_collector::{Config, Service, TelemetryError, TelemetryResult, observability};
-use telemetry_process::{block_on, exit, shutdown_on_signal};
+use telemetry_process::{block_on, exit, print_settings, shutdown_on_signal, warn_of_ignored};
 use tracing::warn;
 
 /// Samples the host and delivers every sample to a Redis list, losing none silently.
@@ -29,8 +28,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> TelemetryResult<()> {
     let config = Config::from_env()?;
     if cli.print_config {
-        let printed = io::stdout().write_all(config.print().as_bytes());
-        return printed.map_err(|error| TelemetryError::system("print the settings", error));
+        return print_settings(&config.print()).map_err(|error| TelemetryError::system("print the settings", error));
     }
     block_on(serve(&config)).map_err(|error| TelemetryError::system("start the runtime", error))?
 }
@@ -39,10 +37,7 @@ async fn serve(config: &Config) -> TelemetryResult<()> {
     let shutdown = shutdown_on_signal(|| warn!("second signal: ending at once; messages that wait are lost"))
         .map_err(|error| TelemetryError::system("listen for signals", error))?;
     let observability = observability::init(&config.log, &config.otel)?;
-    if !config.ignored().is_empty() {
-        let names = config.ignored().join(", ");
-        warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
-    }
+    warn_of_ignored(config.ignored());
     let served = match Service::from_config(config).await {
         Ok(service) => service.run(shutdown).await,
         Err(error) => Err(error),

@@ -1,11 +1,10 @@
 //! The exporter's process: settings, logs, signals; everything else is [`telemetry_exporter::Service`].
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use telemetry_exporter::{Config, ExporterError, Service, config};
-use telemetry_process::{block_on, exit, logs, shutdown_on_signal};
+use telemetry_process::{block_on, exit, logs, print_settings, shutdown_on_signal, warn_of_ignored};
 use tracing::warn;
 
 /// Reads the telemetry queue and serves the latest values of every host to Prometheus, at /metrics.
@@ -28,14 +27,10 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), ExporterError> {
     let config = Config::from_vars(std::env::vars_os())?;
     if cli.print_config {
-        let printed = io::stdout().write_all(config.print().as_bytes());
-        return printed.map_err(|error| ExporterError::system("print the settings", error));
+        return print_settings(&config.print()).map_err(|error| ExporterError::system("print the settings", error));
     }
     logs::init(&config.log).map_err(|error| ExporterError::system("set up logs", error))?;
-    if !config.ignored().is_empty() {
-        let names = config.ignored().join(", ");
-        warn!(names, "environment variables begin with TELEMETRY_ but are not settings; they are ignored");
-    }
+    warn_of_ignored(config.ignored());
     block_on(serve(&config)).map_err(|error| ExporterError::system("start the runtime", error))?
 }
 
