@@ -9,7 +9,8 @@ use std::time::Duration;
 use support::{Exporter, QUEUE, push, run, sample};
 use telemetry_client::proto::{GapReason, GapRecord, Stamp, TelemetryMessage};
 use telemetry_testing::{RedisServer, eventually};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 const NOW: Duration = Duration::ZERO;
@@ -107,7 +108,7 @@ async fn keeps_running_and_reports_when_redis_is_down() {
 }
 
 #[tokio::test]
-async fn sigterm_stops_it_without_leftover_keys() {
+async fn a_signal_stops_it_without_leftover_keys() {
     let redis = RedisServer::start().await;
     for signal in ["TERM", "INT", "HUP"] {
         let mut exporter = Exporter::start(&redis, &[]).await;
@@ -116,6 +117,20 @@ async fn sigterm_stops_it_without_leftover_keys() {
         assert!(redis.command::<Vec<String>>(&["KEYS", "*alive*"]).await.is_empty(), "{signal}");
         assert_eq!(redis.command::<u64>(&["LLEN", QUEUE]).await, 0, "{signal}");
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_it_immediately() {
+    let redis = RedisServer::start().await;
+    let mut exporter = Exporter::start(&redis, &[]).await;
+    // Shutdown waits for a scrape that has begun.
+    let mut scrape = TcpStream::connect(exporter.address).await.unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+    exporter.eventually_serves("telemetry_exporter_queue_up 1.0").await;
+    exporter.signal("TERM");
+    eventually("it no longer listens", async || TcpStream::connect(exporter.address).await.is_err()).await;
+    assert_eq!(exporter.end("INT").await.code(), Some(128 + 2));
+    assert!(exporter.log().contains("second signal: ending at once"), "{}", exporter.log());
 }
 
 #[tokio::test]

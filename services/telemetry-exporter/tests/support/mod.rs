@@ -67,9 +67,14 @@ impl Exporter {
         self.process.stderr()
     }
 
-    /// Sends a signal by name (`"TERM"`) and waits until the process ends.
-    pub async fn end(&mut self, signal: &str) -> ExitStatus {
+    /// Sends a signal by name (`"TERM"`).
+    pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
+    }
+
+    /// Sends a signal by name and waits until the process ends.
+    pub async fn end(&mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
         self.process.ended().await
     }
 }
