@@ -218,7 +218,7 @@ const OPEN_TELEMETRY: Standard = Standard {
     name: "OpenTelemetry",
     prefix: "OTEL_",
     meaning: "Nothing is exported unless an endpoint is set. A protocol or an endpoint that is not offered never stops the \
-              collector: one warning says so, and it goes on without the export.",
+              collector: a warning for each says so, and it goes on without the export.",
     variables: &[
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
