@@ -78,7 +78,8 @@ impl Config {
 #[must_use]
 pub fn environment_help() -> String {
     format!(
-        "{}\nA stream is read as the consumer group telemetry-exporter.\n\nOther TELEMETRY_ variables are the collector's and are left to it.\n\n{}",
+        "{}\nA stream is read as the consumer group telemetry-exporter.\n\n\
+         Variables of the collector are left to it. Other unknown ones are ignored, with one warning, unless they look misspelt.\n\n{}",
         variables::EXPORTER.help(),
         exit::help("the exporter", "the address of /metrics")
     )

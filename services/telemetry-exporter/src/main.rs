@@ -9,7 +9,8 @@ use tracing::warn;
 
 /// Reads the telemetry queue and serves the latest values of every host to Prometheus, at /metrics.
 ///
-/// It takes the messages from the queue: they are gone for other consumers.
+/// Messages that it takes from a list are gone for other consumers. It reads a stream as a consumer group; other groups still
+/// get every message.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = config::environment_help())]
 #[command(verbatim_doc_comment, after_help = "Settings come from the environment: see --help.")]
