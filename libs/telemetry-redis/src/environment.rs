@@ -1,7 +1,6 @@
 //! The environment variables that every service reads the way to the queue from, so that one environment serves all.
 //!
-//! A service puts [`VARIABLES`], or those that it has use for, into its table and reads them with
-//! [`RedisEnvironment::read`]:
+//! A service puts [`VARIABLES`] into its table and reads them with [`RedisEnvironment::read`]:
 //!
 //! ```
 //! use telemetry_redis::environment::{RedisEnvironment, VARIABLES};
