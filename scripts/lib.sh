@@ -40,18 +40,24 @@ provide() {
   step "apt-get install $*" apt_install_or_update "$@"
 }
 
-# A new machine has no list of packages, and an old list names versions that the mirror no longer has.
-apt_install_or_update() { apt_install "$@" || { apt-get update && apt_install "$@"; }; }
+# Two scripts at once wait for each other: the one that ends first must not allow services while the other one installs.
+apt_lock=/var/lib/dpkg
+policy_rc_d=/usr/sbin/policy-rc.d
 
-# Only the programs in a package are used: its services are not started.
+# A new machine has no list of packages, and an old list names versions that the mirror no longer has.
+apt_install_or_update() (
+  flock 9
+  apt_install "$@" || { apt-get update && apt_install "$@"; }
+) 9<"$apt_lock"
+
+# Only the programs in a package are used: its services are not started. Other users of apt may hold its lock for a while.
 apt_install() (
-  policy=/usr/sbin/policy-rc.d
-  if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod +x "$policy"
+  if [ ! -e "$policy_rc_d" ]; then
+    trap 'rm -f "$policy_rc_d"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy_rc_d"
+    chmod +x "$policy_rc_d"
   fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends "$@" 9<&-
 )
 
 # Makes cargo and rustc of the version in rust-toolchain.toml callable.

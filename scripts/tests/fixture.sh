@@ -15,7 +15,7 @@ failed=0
   cd "$root" || exit
   find . \( -name .git -o -name target -o -name 'bazel-*' \) -prune -o \
     \( -name Cargo.toml -o -name Cargo.lock -o -name '*.rs' -o -path './proto/*' -o -path './scripts/*.sh' \
-    -o -path './tools/b*' -o -name rust-toolchain.toml -o -name MODULE.bazel -o -name .bazelrc -o -name .bazelversion \
+    -o -path './tools/b*' -o -path './tools/cargo/*' -o -name rust-toolchain.toml -o -name MODULE.bazel -o -name .bazelrc -o -name .bazelversion \
     -o -name CHANGELOG.md -o -path './examples/python/requirements.txt' \) -type f -print0 |
     xargs -0 cp --parents -t "$scratch/tree"
 )
@@ -36,6 +36,17 @@ expect() {
     failed=$((failed + 1))
     echo "FAILED $name: expected exit code $code and a line '$line', got exit code $got and:"
     printf '%s\n' "$said" | sed 's/^/    /'
+  fi
+}
+
+# holds NAME COMMAND…: the command succeeds in the last copy.
+holds() {
+  if (cd "$scratch/case" && "${@:2}"); then
+    passed=$((passed + 1))
+    echo "ok     $1"
+  else
+    failed=$((failed + 1))
+    echo "FAILED $1"
   fi
 }
 

@@ -27,7 +27,6 @@ refuses "an addition that is no new version" \
 refuses "a renamed field" "this schema breaks what $last promised: $cpu:*changed name from \"usage_percent\"" rename_field
 expect "an addition" 0 "schema $next is in proto/released/$next; test it" release-schema.sh add_field_and_bump
 
-holds() { if (cd "$scratch/case" && "${@:2}"); then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED $1"; fi; }
 holds "the messages are kept" test -f "proto/released/$next/golden/TelemetryMessage.of_the_test.json"
 holds "the last release stays" cmp "proto/released/$last/image.binpb" "$scratch/tree/proto/released/$last/image.binpb"
 cp -r "$scratch/case" "$scratch/released"
