@@ -6,8 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/tools.sh
 source scripts/tools.sh
 
+existing() { while IFS= read -r file; do [ ! -e "$file" ] || printf '%s\n' "$file"; done; }
+
 provide_buildifier "$PWD" || die "buildifier could not be installed" "scripts/setup.sh says what is missing"
-mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.bazel' '*.bzl')
+# Not those that the index has and the working tree does not.
+mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.bazel' '*.bzl' | existing)
 case ${1:-} in
   --fix) exec "$(buildifier_program "$PWD")" --mode=fix --lint=fix "${files[@]}" ;;
   "") ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests of how tools are installed and run: lib.sh.
+# Tests of how tools are installed and run: lib.sh and buildifier.sh.
 set -euo pipefail
 
 # shellcheck source=scripts/tests/fixture.sh
@@ -25,5 +25,16 @@ install_twice_at_once() (
   [ ! -e "$scratch/mistakes" ] && [ ! -e "$policy_rc_d" ]
 )
 holds "two scripts that install packages wait for each other" install_twice_at_once
+
+tool_cache=$scratch/cache/telemetry-tools
+cd "$scratch/tree"
+
+# With a buildifier that fails if a file does not exist
+program=$(buildifier_program .)
+mkdir -p "$(dirname "$program")"
+stub buildifier "for file; do case \$file in -*) ;; *) [ -e \"\$file\" ] || { echo \"\$file: not found\"; exit 3; } ;; esac; done"
+mv "$scratch/bin/buildifier" "$program"
+delete_tracked_file() { git init -q && git add -A && rm "$schema/BUILD.bazel"; }
+XDG_CACHE_HOME=$scratch/cache expect "a file that the working tree does not have is not checked" 0 "" buildifier.sh delete_tracked_file
 
 close
