@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests of how tools are installed and run: lib.sh and buildifier.sh.
+# Tests of how tools are installed and run: lib.sh, setup.sh and buildifier.sh.
 set -euo pipefail
 
 # shellcheck source=scripts/tests/fixture.sh
@@ -26,8 +26,25 @@ install_twice_at_once() (
 )
 holds "two scripts that install packages wait for each other" install_twice_at_once
 
+# cached FILE…: what these files pin is installed.
 tool_cache=$scratch/cache/telemetry-tools
+cached() {
+  local folder
+  folder=$(cache_folder "$@")
+  mkdir -p "$folder"
+  touch "$folder/.complete"
+}
 cd "$scratch/tree"
+cached tools/buf/requirements.txt
+cached examples/python/requirements.txt
+cached tools/cargo/programs.txt
+
+# Without buildifier, which needs npm
+stub npm "exit 1"
+sets_up() { XDG_CACHE_HOME=$scratch/cache VALKEY_SERVER=/opt/valkey-server expect "$@"; }
+sets_up "the environment although a program is missing" 1 "export TELEMETRY_PYTHON=$tool_cache/python-" setup.sh
+sets_up "the program that is missing" 1 "  buildifier: is there an npm " setup.sh
+sets_up "what is wrong" 1 "error: not everything could be installed; this is missing:" setup.sh
 
 # With a buildifier that fails if a file does not exist
 program=$(buildifier_program .)
@@ -36,5 +53,7 @@ stub buildifier "for file; do case \$file in -*) ;; *) [ -e \"\$file\" ] || { ec
 mv "$scratch/bin/buildifier" "$program"
 delete_tracked_file() { git init -q && git add -A && rm "$schema/BUILD.bazel"; }
 XDG_CACHE_HOME=$scratch/cache expect "a file that the working tree does not have is not checked" 0 "" buildifier.sh delete_tracked_file
+cached tools/buildifier/package-lock.json tools/buildifier/package.json
+sets_up "everything is there" 0 "export TELEMETRY_PYTHON=" setup.sh
 
 close
