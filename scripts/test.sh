@@ -57,6 +57,7 @@ check_files() {
   cases "version-check.sh's own tests" scripts/tests/version-check_test.sh
   cases "release-schema.sh's own tests" scripts/tests/release-schema_test.sh
   cases "tests of how tools are installed and run" scripts/tests/tools_test.sh
+  cases "closed_network/bazel's own tests" scripts/tests/closed_network_test.sh
   check "shellcheck" "as each message says" \
     shellcheck -x scripts/*.sh scripts/hooks/* scripts/tests/*.sh tools/bazel/bazel tools/bazel/closed_network/{bazel,enter} fuzz/run.sh .ci/run
   check "Bazel's files (buildifier)" "scripts/buildifier.sh --fix" scripts/buildifier.sh
