@@ -70,6 +70,31 @@ async fn does_not_push_a_message_twice() {
 }
 
 #[tokio::test]
+async fn pushes_a_number_once_although_the_batch_has_it_twice() {
+    for mode in [QueueMode::List, QueueMode::Stream] {
+        let server = RedisServer::start().await;
+        let queue = connect(&RedisSettings { mode, ..once(server.url()) });
+        queue.publish_batch(&after(0, 1..=2)).await.unwrap();
+
+        // As a disk leaves it that carried out a write which had counted as refused: 1..10, then 1..21.
+        let mut batch = after(0, 1..=10);
+        batch.messages.extend(messages(1..=21).messages);
+        assert_eq!(taken(queue.publish_batch(&batch).await), in_queue(21, 0), "{mode:?}");
+        assert_eq!(server.command::<u64>(&["GET", &mark()]).await, 21, "{mode:?}");
+
+        // The batch ends with a lower number than it began with: the mark stays where it is.
+        let mut batch = after(21, 22..=24);
+        batch.messages.extend(message(22).messages);
+        assert_eq!(taken(queue.publish_batch(&batch).await), in_queue(24, 0), "{mode:?}");
+        assert_eq!(taken(queue.publish_batch(&batch).await), in_queue(24, 0), "{mode:?}");
+        match mode {
+            QueueMode::List => assert_eq!(pop_all(&server).await, (1..=24).collect::<Vec<_>>()),
+            QueueMode::Stream => assert_eq!(entries(&server).await, (1..=24).map(entry).collect::<Vec<_>>()),
+        }
+    }
+}
+
+#[tokio::test]
 async fn retry_after_a_timeout_causes_no_duplicate() {
     let server = RedisServer::start().await;
     let queue = once_queue(server.url());

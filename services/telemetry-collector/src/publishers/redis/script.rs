@@ -14,6 +14,9 @@ const MARK_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// `KEYS`: queue, mark. `ARGV`: what was acknowledged, the cap or 0, the mark's lifetime, the instance, then number and
 /// text of each message. The answer: whether it took them, the mark or the length, what it trimmed, why it could not trim.
 ///
+/// A message is new if its number is above the mark and above all numbers before it in the batch: a batch that has a number
+/// twice, or goes back to an earlier one, leaves no duplicate.
+///
 /// Everything that can be refused is refused before the first message is in the queue, or undone. A number is exact in
 /// Lua up to 2^53. The mark is written even when nothing is new, so that a WAIT behind it speaks of what an earlier
 /// connection pushed.
@@ -24,12 +27,12 @@ local before = tonumber(redis.call('GET', key) or '0') or 0
 if before < acknowledged then
   return {'behind', before, 0, ''}
 end
-local after, first = before, nil
+local after, new, count = before, {}, 0
 for i = 5, #ARGV, 2 do
   local sequence = tonumber(ARGV[i])
-  if sequence > before then
-    first = first or i
-    after = sequence
+  if sequence > after then
+    after, count = sequence, count + 1
+    new[count] = i
   end
 end
 local set = redis.pcall('SET', key, string.format('%.0f', after), 'EX', lifetime)
@@ -45,10 +48,10 @@ local trimmed, trim_error = 0, ''
 
 const LIST: &str = r"
 local length
-if first then
+if count > 0 then
   local command = {'LPUSH', queue}
-  for i = first, #ARGV, 2 do
-    command[#command + 1] = ARGV[i + 1]
+  for n = 1, count do
+    command[n + 2] = ARGV[new[n] + 1]
   end
   length = redis.pcall(unpack(command))
 else
@@ -74,7 +77,8 @@ local length = redis.pcall('XLEN', queue)
 if type(length) == 'table' and length.err then
   return undo(length)
 end
-for i = first or #ARGV + 1, #ARGV, 2 do
+for n = 1, count do
+  local i = new[n]
   local id = redis.pcall('XADD', queue, '*', 'instance_id', instance, 'sequence', ARGV[i], 'message', ARGV[i + 1])
   if type(id) == 'table' and id.err then
     return undo(id)
