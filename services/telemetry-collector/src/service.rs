@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use telemetry_redis::{Backoff, RetrySettings};
 use tokio::net::TcpListener;
@@ -138,6 +139,14 @@ impl Service {
     /// # Errors
     /// When a part ends by itself. What waits is delivered then, too.
     pub async fn run(self, shutdown: CancellationToken) -> TelemetryResult<()> {
+        let mut running = self.start()?;
+        let outcome = running.tasks.until_shutdown(&shutdown).await;
+        running.stop().await;
+        outcome
+    }
+
+    /// Makes every component and starts its task.
+    fn start(self) -> TelemetryResult<Running> {
         let Parts { listener, collectors, metadata, interval, outbox, .. } = self.parts;
         let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
@@ -166,32 +175,40 @@ impl Service {
 
         let stop_sampling = CancellationToken::new();
         let stop_control = CancellationToken::new();
-        let mut sampling = tokio::spawn(sampler.run(stop_sampling.clone()));
-        let spooling = spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone())));
-        let mut delivering = tokio::spawn(delivery.run());
-        let mut controlling =
-            tokio::spawn(control::serve(listener, control, health.reporter(Component::Control), stop_control.clone()));
-
-        let outcome = tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = &mut sampling => Err(ended_early("the sampler", ended)),
-            ended = &mut delivering => Err(ended_early("the delivery of messages", ended)),
-            ended = &mut controlling => Err(ended.map_or_else(
-                |panicked| ended_early("the control API", Err(panicked)),
-                |served| served.err().unwrap_or_else(|| ended_early("the control API", Ok(()))),
-            )),
+        let serving = control::serve(listener, control, health.reporter(Component::Control), stop_control.clone());
+        let tasks = Tasks {
+            sampling: tokio::spawn(sampler.run(stop_sampling.clone())),
+            spooling: spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone()))),
+            delivering: tokio::spawn(delivery.run()),
+            controlling: tokio::spawn(serving),
         };
+        Ok(Running { tasks, outbox, spool, publisher, health, stop_sampling, stop_control, grace })
+    }
+}
 
+/// A service whose tasks run, and what is needed to stop them.
+struct Running {
+    tasks: Tasks,
+    outbox: Outbox,
+    spool: Option<Spool>,
+    publisher: Arc<dyn TelemetryPublisher>,
+    health: HealthBoard,
+    stop_sampling: CancellationToken,
+    stop_control: CancellationToken,
+    grace: Duration,
+}
+
+impl Running {
+    /// Stops the tasks in the order of the data's way.
+    async fn stop(self) {
+        let Self { tasks, outbox, spool, publisher, health, stop_sampling, stop_control, grace } = self;
         events::stopping(grace, BacklogStatus::of(&outbox, spool.as_ref()));
         let deadline = Instant::now() + grace;
         stop_sampling.cancel();
-        finish(sampling, deadline).await;
+        finish(tasks.sampling, deadline).await;
         health.reporter(Component::Sampler).stopped();
         outbox.close();
-        if let Some(spooling) = spooling {
-            finish(spooling, deadline).await;
-        }
-        finish(delivering, deadline).await;
+        finish_delivery(tasks.spooling, tasks.delivering, deadline).await;
         if let Some(spool) = &spool {
             // A disk that hangs must not hold up the end.
             let _ = timeout_at(deadline + SYNC_GRACE, spool.close()).await;
@@ -199,9 +216,46 @@ impl Service {
         events::stopped(BacklogStatus::of(&outbox, spool.as_ref()));
         publisher.close().await;
         stop_control.cancel();
-        finish(controlling, Instant::now() + CONTROL_GRACE).await;
-        outcome
+        finish(tasks.controlling, Instant::now() + CONTROL_GRACE).await;
     }
+}
+
+/// The tasks of a service.
+struct Tasks {
+    sampling: JoinHandle<()>,
+    /// Carries messages to the disk, if there is a spool.
+    spooling: Option<JoinHandle<()>>,
+    delivering: JoinHandle<()>,
+    controlling: JoinHandle<TelemetryResult<()>>,
+}
+
+impl Tasks {
+    /// Waits for `shutdown`.
+    ///
+    /// # Errors
+    /// When a task ends before.
+    async fn until_shutdown(&mut self, shutdown: &CancellationToken) -> TelemetryResult<()> {
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = &mut self.sampling => Err(ended_early("the sampler", ended)),
+            Some(ended) = OptionFuture::from(self.spooling.as_mut()) => Err(ended_early("the spool", ended)),
+            ended = &mut self.delivering => Err(ended_early("the delivery of messages", ended)),
+            ended = &mut self.controlling => Err(ended.map_or_else(
+                |panicked| ended_early("the control API", Err(panicked)),
+                |served| served.err().unwrap_or_else(|| ended_early("the control API", Ok(()))),
+            )),
+        }
+    }
+}
+
+/// Waits for the tasks that carry messages to the disk and to the destination until `deadline`, then ends them. A disk that hangs
+/// takes at most half of the time, so that messages in memory are still delivered.
+async fn finish_delivery(spooling: Option<JoinHandle<()>>, delivering: JoinHandle<()>, deadline: Instant) {
+    if let Some(spooling) = spooling {
+        let now = Instant::now();
+        finish(spooling, now + deadline.saturating_duration_since(now) / 2).await;
+    }
+    finish(delivering, deadline).await;
 }
 
 /// Waits for a task until `deadline`, then ends it. One that has ended already is left alone.
@@ -273,9 +327,57 @@ fn metadata(host: &HostIdentity, config: &Config) -> TelemetryMetadata {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
+    use std::future::pending;
     use std::os::unix::fs::symlink;
 
+    use tokio::time::sleep;
+
     use super::*;
+    use crate::errors::report;
+
+    fn tasks() -> Tasks {
+        Tasks {
+            sampling: tokio::spawn(pending()),
+            spooling: Some(tokio::spawn(pending())),
+            delivering: tokio::spawn(pending()),
+            controlling: tokio::spawn(pending()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fails_when_the_task_of_the_spool_panics() {
+        let mut tasks = tasks();
+        tasks.spooling = Some(tokio::spawn(async { panic!("panic of the test") }));
+        let shutdown = CancellationToken::new();
+        let ended = timeout(Duration::from_secs(60), tasks.until_shutdown(&shutdown)).await;
+        let error = ended.unwrap().unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("cannot go on without the spool", 70));
+        assert!(report(&error).contains("panic of the test"), "{}", report(&error));
+    }
+
+    #[tokio::test]
+    async fn runs_until_shutdown_without_a_spool() {
+        let mut tasks = Tasks { spooling: None, ..tasks() };
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        tasks.until_shutdown(&shutdown).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_leaves_half_of_the_grace_time_to_the_delivery() {
+        let hanging: JoinHandle<()> = tokio::spawn(pending());
+        let ended = hanging.abort_handle();
+        let (delivered, mut was_delivered) = tokio::sync::oneshot::channel();
+        let delivering = tokio::spawn(async move {
+            while !ended.is_finished() {
+                sleep(Duration::from_millis(10)).await;
+            }
+            sleep(Duration::from_secs(2)).await;
+            let _ = delivered.send(());
+        });
+        finish_delivery(Some(hanging), delivering, Instant::now() + Duration::from_secs(5)).await;
+        was_delivered.try_recv().unwrap();
+    }
 
     #[test]
     fn finds_what_is_in_the_way_of_a_directory() {
