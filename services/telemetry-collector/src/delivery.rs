@@ -12,16 +12,13 @@ use telemetry_redis::Backoff;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
-use crate::errors::{TelemetryError, report};
-use crate::events;
+use crate::errors::TelemetryError;
+use crate::events::{self, Reasons};
 use crate::health::HealthReporter;
 use crate::publishers::{Acknowledgement, Receipt, TelemetryPublisher};
 
 /// How often an outage that continues is logged.
 const OUTAGE_LOG_PERIOD: Duration = Duration::from_secs(60);
-
-/// How many different reasons of one outage are logged. Error texts that always differ must not flood the log.
-const OUTAGE_REASONS_MAX: usize = 8;
 /// How long no message is sent before the destination is checked with a health check.
 const HEALTH_CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// Longest wait between two attempts during shutdown, when little time is left.
@@ -43,22 +40,14 @@ pub struct Delivery {
 struct Outage {
     began: Instant,
     logged: Instant,
-    reasons: Vec<String>,
+    reasons: Reasons,
 }
 
 impl Outage {
     fn began(now: Instant, error: &TelemetryError) -> Self {
-        Self { began: now, logged: now, reasons: vec![report(error)] }
-    }
-
-    /// Whether the reason has not been logged in this outage yet.
-    fn is_new(&mut self, error: &TelemetryError) -> bool {
-        let reason = report(error);
-        let is_new = self.reasons.len() < OUTAGE_REASONS_MAX && !self.reasons.contains(&reason);
-        if is_new {
-            self.reasons.push(reason);
-        }
-        is_new
+        let mut reasons = Reasons::default();
+        reasons.is_new(error);
+        Self { began: now, logged: now, reasons }
     }
 }
 
@@ -155,7 +144,7 @@ impl Delivery {
                 outage.logged = now;
             }
             Some(outage) => {
-                if outage.is_new(error) {
+                if outage.reasons.is_new(error) {
                     events::outage_reason_changed(self.publisher.destination(), error);
                 }
             }

@@ -19,8 +19,10 @@ use crate::models::GapReason;
 use crate::publishers::Acknowledgement;
 
 mod outbox;
+mod reasons;
 
 pub(crate) use outbox::OutboxEvents;
+pub(crate) use reasons::Reasons;
 
 struct Instruments {
     samples: Counter<u64>,

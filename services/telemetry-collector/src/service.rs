@@ -160,7 +160,8 @@ impl Service {
         if spool.is_some() {
             health = health.with(Component::Spool);
         }
-        let observer = Arc::new(OutboxEvents::new(health.reporter(Component::Spool)));
+        let sync = spool.as_ref().map(|spool| spool.sync);
+        let observer = Arc::new(OutboxEvents::new(health.reporter(Component::Spool), sync));
         let outbox = Outbox::new(outbox, stamper, observer.clone());
         let spool = spool.map(|settings| Spool::start(settings, instance_id, observer)).transpose()?;
         let sampler =

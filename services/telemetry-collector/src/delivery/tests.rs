@@ -149,16 +149,3 @@ async fn a_sink_that_has_nothing_to_do_is_asked_whether_it_is_there() {
     assert_eq!(sink_status(&health), HealthStatus::Serving);
     assert!(publisher.attempts().is_empty());
 }
-
-#[tokio::test(start_paused = true)]
-async fn each_reason_of_an_outage_is_logged_once_and_only_so_many() {
-    let error = |detail: String| TelemetryError::publishing("push", PublishingErrorKind::Rejected, detail);
-    let mut outage = Outage::began(Instant::now(), &error("broken pipe".to_owned()));
-    let told = |outage: &mut Outage, detail: &str| outage.is_new(&error(detail.to_owned()));
-    assert!(!told(&mut outage, "broken pipe"));
-    assert!(told(&mut outage, "NOAUTH"));
-    assert!(!told(&mut outage, "NOAUTH"));
-    assert!(!told(&mut outage, "broken pipe"));
-    let more = (0..100).filter(|number| told(&mut outage, &number.to_string())).count();
-    assert_eq!(more, OUTAGE_REASONS_MAX - 2);
-}
