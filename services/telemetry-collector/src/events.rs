@@ -144,18 +144,18 @@ pub(crate) fn delivered(count: usize, acknowledgement: Acknowledgement, backlog:
 
 pub(crate) fn destination_behind(destination: &str, acknowledged: u64, newest: u64, lost: u64) {
     INSTRUMENTS.messages_forgotten.add(acknowledged - newest, &[]);
-    if newest == 0 {
-        warn!(
-            destination,
-            acknowledged, "the destination was emptied; sending retained messages again while new ones are delivered"
-        );
-    } else if lost > 0 {
+    if lost > 0 {
         error!(
             destination,
             acknowledged,
             newest,
             lost,
             "the destination lost messages that it had acknowledged; they are no longer retained and cannot be sent again"
+        );
+    } else if newest == 0 {
+        warn!(
+            destination,
+            acknowledged, "the destination was emptied; sending retained messages again while new ones are delivered"
         );
     } else {
         warn!(

@@ -132,6 +132,23 @@ async fn detects_a_server_that_lost_acknowledged_messages() {
 }
 
 #[tokio::test]
+async fn logs_messages_of_an_emptied_server_as_lost_without_a_spool() {
+    let server = RedisServer::start().await;
+    let collector = Collector::start(&[
+        ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
+        ("TELEMETRY_REDIS__URL", &server.url()),
+        ("TELEMETRY_REDIS__KEY", KEY),
+        ("TELEMETRY_REDIS__DELIVERY", "exactly_once"),
+    ])
+    .await;
+    eventually("messages arrive", async || server.command::<u64>(&["LLEN", KEY]).await > 0).await;
+    server.command::<()>(&["FLUSHALL"]).await;
+    let line = "they are no longer retained and cannot be sent again";
+    eventually("the loss is logged", async || collector.log().contains(line)).await;
+    assert!(!collector.log().contains("sending retained messages again"), "{}", collector.log());
+}
+
+#[tokio::test]
 async fn each_instance_has_its_own_mark_that_expires_after_a_month() {
     let server = RedisServer::start().await;
     let queue = once_queue(server.url());
