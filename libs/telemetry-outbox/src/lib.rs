@@ -162,6 +162,7 @@
 //! | the directory is deleted while the program runs | Everything: files that were open are still read. The directory is made again for new messages. Segments that were closed (see Limits) and leftover logs are lost. Numbers of closed segments are named. |
 //! | a record is cut off at the end of a log | The messages before it. It was never promised, and is not named, unless this process wrote it whole. |
 //! | records are damaged in the middle | The others. The missing numbers are named with the reason `SPOOL_DAMAGED`. |
+//! | a read fails | Everything. It is tried again, and the log waits so long. Only what the disk cannot read in ten attempts (`EIO`) counts as damaged, page by page, then in steps that double, so that up to as much again as is unreadable may go with it. |
 //! | a file is cut, or is gone | The others. The numbers up to the next message that can be read are named if this process knew of them, or found damage. |
 //! | the cursor is damaged | Everything that is still there comes again. |
 //!
@@ -183,7 +184,8 @@
 //! | leftover logs that are sized up with a write or a read | 1024 | so that the first message of a start waits for no more |
 //! | what a log counts for beside its messages | 12 KiB | three blocks: directory, cursor, rest of the last segment |
 //! | release of files that need not be retained longer | every 10 s, and with each acknowledgement | |
-//! | retry of a disk that refused messages | 1 s | |
+//! | retry of a disk that refused messages, and of a read that failed | 1 s | |
+//! | attempts after which an unreadable page counts as damaged | 10 | |
 //! | time after which a write counts as refused | 10 s | |
 //!
 //! The **bound of the disk** is exceeded by the batch that is being written; by files that are given up until the next write,
@@ -201,7 +203,7 @@
 //! middle of and after each change of the disk; the power fails at each change, with ten ways in which unsynced changes survive
 //! (`file_system/simulated.rs`: any sectors of a write, lengths without content, names without files and files without names,
 //! removals undone); each change fails once, syncs included; the disk is full at each byte; each byte of a segment is flipped,
-//! zeroed or cut off.
+//! zeroed or cut off; each read fails once, and pages fail for good.
 //!
 //! | invariant | tests |
 //! | --- | --- |

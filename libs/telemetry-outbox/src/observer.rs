@@ -85,7 +85,7 @@ pub enum Event<'a> {
         /// What the file system said.
         error: &'a io::Error,
     },
-    /// A part of the spool cannot be read. A gap record will name what was in it.
+    /// A part of the spool cannot be read. The read is tried again; a gap record names what stays unreadable.
     ReadFailed {
         /// What the file system said.
         error: &'a io::Error,

@@ -17,6 +17,7 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,9 @@ use std::time::{Duration, SystemTime};
 use super::{FileSystem, Lock, Open, OpenFile};
 pub(crate) use tree::Fate;
 use tree::{Change, Inode, Node, ROOT, Tree};
+
+/// The error of a disk that cannot read.
+const EIO: i32 = 5;
 
 /// A disk. A clone is the same one.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ struct State {
     next_inode: Inode,
     /// Changes since the start: each takes one tick.
     ticks: u64,
+    /// Reads of content, sizes, names and directories since the start.
+    reads: u64,
     modified: HashMap<Inode, u64>,
     locked: BTreeSet<Inode>,
     faults: Faults,
@@ -63,6 +69,10 @@ struct Faults {
     crash_at: Option<(u64, Torn)>,
     /// This change alone fails.
     fail_at: Option<u64>,
+    /// This read alone fails.
+    fail_read_at: Option<u64>,
+    /// What of a file can never be read.
+    unreadable: Option<(Inode, Range<u64>)>,
     /// Bytes that all files may take.
     capacity: Option<u64>,
 }
@@ -91,6 +101,7 @@ impl SimulatedDisk {
             unsynced: Vec::new(),
             next_inode: ROOT + 1,
             ticks: 0,
+            reads: 0,
             modified: HashMap::new(),
             locked: BTreeSet::new(),
             faults: Faults::default(),
@@ -118,6 +129,23 @@ impl SimulatedDisk {
     /// Fails change number `tick`, and no other.
     pub(crate) fn fail_at(&self, tick: u64) {
         self.state().faults.fail_at = Some(tick);
+    }
+
+    /// Reads so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.state().reads
+    }
+
+    /// Fails read number `read`, and no other.
+    pub(crate) fn fail_read_at(&self, read: u64) {
+        self.state().faults.fail_read_at = Some(read);
+    }
+
+    /// Fails each read of `bytes` of a file, as a disk with bad sectors does.
+    pub(crate) fn make_unreadable(&self, path: &Path, bytes: Range<u64>) {
+        let mut state = self.state();
+        let inode = state.seen.find(path);
+        state.faults.unreadable = inode.ok().map(|inode| (inode, bytes));
     }
 
     /// Lets all files together take `bytes`.
@@ -199,6 +227,12 @@ impl State {
             return Err(io::Error::other("the disk failed"));
         }
         Ok(())
+    }
+
+    /// Counts a read. It fails if a fault was set for it.
+    fn tick_read(&mut self) -> io::Result<()> {
+        self.reads += 1;
+        if self.faults.fail_read_at == Some(self.reads) { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
     }
 
     /// How many of `len` bytes the write that fails now has written.
@@ -296,13 +330,15 @@ impl FileSystem for SimulatedDisk {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.tick_read()?;
         let names = state.seen.names(state.seen.find(directory)?)?;
         Ok(names.keys().map(|name| directory.join(name)).collect())
     }
 
     fn len(&self, path: &Path) -> io::Result<u64> {
-        let state = self.state();
+        let mut state = self.state();
+        state.tick_read()?;
         Ok(state.seen.content(state.seen.find(path)?)?.len() as u64)
     }
 
@@ -327,7 +363,11 @@ impl FileSystem for SimulatedDisk {
                 state.change(Change::SetLen { file: inode, len: 0 });
                 inode
             }
-            (Some(inode), Open::Read | Open::Update) => inode,
+            (Some(inode), Open::Read) => {
+                state.tick_read()?;
+                inode
+            }
+            (Some(inode), Open::Update) => inode,
             (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
             (None, Open::New | Open::Update) => {
                 state.tick()?;
@@ -385,10 +425,18 @@ impl FileSystem for SimulatedDisk {
 
 impl OpenFile for Handle {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.state()?;
+        let mut state = self.state()?;
+        state.tick_read()?;
         let content = state.seen.content(self.inode)?;
         let rest = content.get(offset as usize..).unwrap_or_default();
-        let count = rest.len().min(buffer.len());
+        let mut count = rest.len().min(buffer.len());
+        if let Some((_, bad)) = state.faults.unreadable.as_ref().filter(|(inode, _)| *inode == self.inode) {
+            if bad.contains(&offset) {
+                return Err(io::Error::from_raw_os_error(EIO));
+            }
+            // What is before it is read.
+            count = if offset < bad.start { count.min((bad.start - offset) as usize) } else { count };
+        }
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
     }

@@ -1,20 +1,32 @@
 //! What all parts of the spool need.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::file_system::FileSystem;
 use crate::observer::{Event, Observer};
+
+/// Time until a read that failed is tried again.
+const READ_RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// The file system and the observer.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) file_system: Arc<dyn FileSystem>,
     observer: Arc<dyn Observer>,
+    /// Time until a read that failed is tried again.
+    pub(super) read_retry_period: Duration,
 }
 
 impl Context {
     pub(super) fn new(file_system: Arc<dyn FileSystem>, observer: Arc<dyn Observer>) -> Self {
-        Self { file_system, observer }
+        Self { file_system, observer, read_retry_period: READ_RETRY_PERIOD }
+    }
+
+    /// The same, but what failed is tried again at the next call.
+    #[cfg(test)]
+    pub(super) fn retrying_at_once(self) -> Self {
+        Self { read_retry_period: Duration::ZERO, ..self }
     }
 
     pub(super) fn observe(&self, event: Event<'_>) {

@@ -23,6 +23,10 @@ use crate::observer::Event;
 const LOCK_FILE: &str = "lock";
 /// Most files of a log that are kept open without being read.
 const OPEN_FILES_MAX: usize = 40;
+/// Attempts after which an input/output error counts as damage.
+const READ_ATTEMPTS: u32 = 10;
+/// The error of a disk that cannot read a page.
+const EIO: i32 = 5;
 /// What a log takes on disk beside its messages, in blocks of 4 KiB: its directory, its cursor, and the rest of the last
 /// block of its newest segment.
 pub(super) const OVERHEAD_BYTES: u64 = 3 * 4096;
@@ -51,6 +55,8 @@ pub(super) struct Log {
     read: u64,
     /// Something after `read` could not be read. The number of the next message shows how much.
     damaged: bool,
+    /// The last read failed and is tried again.
+    failed_read: Option<FailedRead>,
     /// Directories in which a name is new that a power failure could cost.
     unsynced_directories: BTreeSet<PathBuf>,
     /// The observer was told that there are messages in it.
@@ -60,6 +66,15 @@ pub(super) struct Log {
 
 /// Messages, and what turned out to be lost before them.
 pub(super) type LogRead = (Vec<EncodedMessage>, Option<Loss>);
+
+/// A read that is tried again.
+#[derive(Debug)]
+struct FailedRead {
+    last_attempt: Instant,
+    attempts: u32,
+    /// Bytes that were passed over last.
+    passed_over: u64,
+}
 
 /// Where the next read begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,7 +117,7 @@ impl Log {
             if segment::is_unfinished_copy(&path) {
                 log.context.file_system.remove_file(&path)?;
             }
-            log.segments.extend(Segment::found(path, log.file_system()));
+            log.segments.extend(Segment::found(path, log.file_system())?);
         }
         log.segments.make_contiguous().sort_unstable_by_key(|segment| segment.first);
         log.acknowledged = log.cursor.read();
@@ -134,6 +149,7 @@ impl Log {
             acknowledged_before: None,
             read: 0,
             damaged: false,
+            failed_read: None,
             unsynced_directories: BTreeSet::new(),
             is_announced: false,
             context,
@@ -225,6 +241,10 @@ impl Log {
     }
 
     fn read_files(&mut self) -> Option<LogRead> {
+        let waits = |failed: &FailedRead| failed.last_attempt.elapsed() < self.context.read_retry_period;
+        if self.failed_read.as_ref().is_some_and(waits) {
+            return None;
+        }
         while let Some(segment) = self.segments.get_mut(self.position.segment) {
             if self.position.offset >= segment.len {
                 let last = *segment.last.get_or_insert(self.read);
@@ -237,10 +257,13 @@ impl Log {
                 self.close_files();
                 continue;
             }
-            let Chunk { mut messages, end, damaged } = segment.read(self.position.offset).unwrap_or_else(|error| {
-                self.context.observe(Event::ReadFailed { error: &error });
-                Chunk { end: segment.len, damaged: true, ..Chunk::default() }
-            });
+            let Chunk { mut messages, end, damaged } = match segment.read(self.position.offset) {
+                Ok(chunk) => {
+                    self.failed_read = None;
+                    chunk
+                }
+                Err(error) => self.after_failed_read(&error)?,
+            };
             self.position.offset = end;
             self.damaged |= damaged;
             messages.retain(|message| message.sequence > self.acknowledged.max(self.read));
@@ -254,8 +277,34 @@ impl Log {
         None
     }
 
+    /// What a read that failed with `error` found; `None` when it must be tried again.
+    ///
+    /// A file that is gone holds nothing any more. What a disk cannot read after some attempts counts as damage, page by
+    /// page, then in steps that double. All other errors may pass.
+    fn after_failed_read(&mut self, error: &io::Error) -> Option<Chunk> {
+        let segment = self.segments.get(self.position.segment)?;
+        let failed = self.failed_read.get_or_insert_with(|| {
+            self.context.observe(Event::ReadFailed { error });
+            FailedRead { last_attempt: Instant::now(), attempts: 0, passed_over: 0 }
+        });
+        failed.last_attempt = Instant::now();
+        failed.attempts += 1;
+        if error.kind() == io::ErrorKind::NotFound {
+            self.failed_read = None;
+            return Some(Chunk { end: segment.len, damaged: true, ..Chunk::default() });
+        }
+        if error.raw_os_error() != Some(EIO) || failed.attempts < READ_ATTEMPTS {
+            return None;
+        }
+        failed.passed_over = (2 * failed.passed_over).max(1);
+        Some(segment.pass_over(self.position.offset, failed.passed_over))
+    }
+
     /// What could not be read at the end of the log, as far as is known what was there.
     pub(super) fn damage_at_end(&mut self) -> Option<Loss> {
+        if !self.is_at_end() {
+            return None;
+        }
         let last = self.segments.back()?.last?;
         let missing = self.read.max(self.acknowledged) + 1..=last;
         (std::mem::take(&mut self.damaged) && !missing.is_empty()).then(|| {
@@ -451,10 +500,13 @@ impl Log {
 
     /// Whether there may be messages in the log that the destination does not have.
     pub(super) fn is_undelivered(&self) -> bool {
-        let is_read =
-            self.segments.get(self.position.segment).is_none_or(|segment| self.position.offset >= segment.len)
-                && self.position.segment + 1 >= self.segments.len();
-        !is_read || self.ahead.is_some() || self.read > self.acknowledged
+        !self.is_at_end() || self.ahead.is_some() || self.read > self.acknowledged
+    }
+
+    /// Whether everything was read.
+    fn is_at_end(&self) -> bool {
+        self.segments.get(self.position.segment).is_none_or(|segment| self.position.offset >= segment.len)
+            && self.position.segment + 1 >= self.segments.len()
     }
 
     /// Whether nothing in the log is needed any more.

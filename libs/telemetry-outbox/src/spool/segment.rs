@@ -17,6 +17,8 @@ const EXTENSION: &str = "log";
 const COPY_EXTENSION: &str = "new";
 /// What is read at a time: some batches, so that a spool is drained without a call for each.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The unit in which a file system reads from the disk, and fails to.
+pub(super) const PAGE_BYTES: u64 = 4096;
 
 /// A file of records.
 #[derive(Debug)]
@@ -75,10 +77,10 @@ impl Segment {
     }
 
     /// The file at `path`, if its name is that of a segment.
-    pub(super) fn found(path: PathBuf, file_system: Arc<dyn FileSystem>) -> Option<Self> {
-        let first = first_of(&path)?;
-        let len = file_system.len(&path).ok()?;
-        Some(Self::at(path, first, len, file_system))
+    pub(super) fn found(path: PathBuf, file_system: Arc<dyn FileSystem>) -> io::Result<Option<Self>> {
+        let Some(first) = first_of(&path) else { return Ok(None) };
+        let len = file_system.len(&path)?;
+        Ok(Some(Self::at(path, first, len, file_system)))
     }
 
     fn at(path: PathBuf, first: u64, len: u64, file_system: Arc<dyn FileSystem>) -> Self {
@@ -134,8 +136,10 @@ impl Segment {
                     if !chunk.messages.is_empty() {
                         break;
                     }
-                    // A message that is larger than what is read at a time.
-                    bytes = self.bytes(offset, bytes.len() + missing)?;
+                    // A message that is larger than what is read at a time, or one that reaches into what cannot be read.
+                    let end = offset + bytes.len() as u64;
+                    let more = self.bytes(end, missing)?;
+                    bytes = [bytes, more].concat().into();
                 }
                 Parsed::Incomplete { .. } | Parsed::Damage => {
                     if chunk.messages.is_empty() {
@@ -155,8 +159,25 @@ impl Segment {
 
     /// Bytes from `offset` to the next whole record, or to the end.
     fn skip_damage(&mut self, offset: u64) -> io::Result<usize> {
-        let rest = self.bytes(offset, usize::MAX)?;
-        Ok(record::find(&rest, 1).unwrap_or(rest.len()))
+        let mut rest = self.bytes(offset, usize::MAX)?;
+        loop {
+            if let Some(found) = record::find(&rest, 1) {
+                return Ok(found);
+            }
+            let end = offset + rest.len() as u64;
+            if end >= self.len {
+                return Ok(rest.len());
+            }
+            // Behind it is something that could not be read.
+            let more = self.bytes(end, usize::MAX)?;
+            rest = [rest, more].concat().into();
+        }
+    }
+
+    /// Passes over what cannot be read at `offset`: at least `bytes`, up to the end of a page.
+    pub(super) fn pass_over(&self, offset: u64, bytes: u64) -> Chunk {
+        let end = (offset + bytes).next_multiple_of(PAGE_BYTES).min(self.len);
+        Chunk { end, damaged: true, ..Chunk::default() }
     }
 
     /// Every message that can be read, and the numbers of those that cannot, as far as their neighbours tell.
@@ -203,6 +224,9 @@ impl Segment {
         }
         if self.sync_failed {
             let all = self.bytes(0, usize::MAX)?;
+            if (all.len() as u64) < self.len {
+                return Err(io::Error::other("a part of the file cannot be read"));
+            }
             self.file()?.write_all_at(&all, 0)?;
         }
         let synced = self.file()?.sync_data();
@@ -223,7 +247,8 @@ impl Segment {
         }
     }
 
-    /// At most `max` bytes from `offset` on.
+    /// At most `max` bytes from `offset` on: fewer before the end if what is behind them cannot be read. An error says that
+    /// the first one cannot.
     fn bytes(&mut self, offset: u64, max: usize) -> io::Result<Bytes> {
         let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; there.min(max)];
@@ -235,7 +260,11 @@ impl Segment {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) if filled == 0 => return Err(error),
+                Err(_) => {
+                    bytes.truncate(filled);
+                    return Ok(bytes.into());
+                }
             }
         }
         if filled < bytes.len() {

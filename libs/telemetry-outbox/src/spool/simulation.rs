@@ -243,6 +243,55 @@ fn a_disk_that_fails_once_costs_nothing() {
     }
 }
 
+/// Content, sizes, directories: whatever cannot be read once is read later, by this program or the next.
+#[test]
+fn a_read_that_fails_once_costs_nothing() {
+    for steps in [FITS, CRASH_LOOP, OVERFLOWS] {
+        let settings = settings(SMALL, OnFull::DropOldest, SyncPolicy::Always);
+        let (written, reads) = {
+            let mut machine = Machine::new(settings.clone());
+            machine.run(steps);
+            end_of_program(&mut machine);
+            let written = machine.disk.reads();
+            machine.check(&"no fault");
+            (written, machine.disk.reads())
+        };
+        for at in 1..=reads {
+            let mut machine = Machine::new(settings.clone());
+            machine.disk.fail_read_at(at);
+            machine.run(steps);
+            end_of_program(&mut machine);
+            if at > written {
+                machine.disk.fail_read_at(at);
+                let mut program = machine.start();
+                (0..3).for_each(|_| program.deliver_all(&mut machine));
+            }
+            machine.check(&format!("read {at} of {reads} failed"));
+        }
+    }
+}
+
+/// What a disk can never read is named, and the rest is delivered.
+#[test]
+fn pages_that_cannot_be_read_cost_what_is_in_them_and_are_named() {
+    let settings = settings(LARGE, OnFull::DropOldest, SyncPolicy::Never);
+    for bad in [0..4096, 4096..8192, 8192..16384] {
+        let mut machine = Machine::new(settings.clone());
+        machine.run(&[Step::Write(256), Step::Restart]);
+        end_of_program(&mut machine);
+        let segment = machine.disk.files().into_iter().find(|path| path.extension().is_some()).unwrap();
+        let len = machine.disk.len(&segment).unwrap();
+        assert!(bad.end + 8192 < len, "{len}");
+        machine.disk.make_unreadable(&segment, bad.clone());
+        let mut program = machine.start();
+        (0..20).for_each(|_| program.deliver_all(&mut machine));
+        machine.check_law(&bad);
+        let record = len / 256;
+        let hit = (bad.end - bad.start) / record + 2;
+        assert!((machine.named.len() as u64) <= 2 * hit, "{} named, {hit} hit", machine.named.len());
+    }
+}
+
 fn end_of_power_without_sync(machine: &mut Machine) {
     machine.disk.fail_power(&mut Survives::Nothing);
 }

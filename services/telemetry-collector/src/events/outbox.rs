@@ -154,7 +154,7 @@ fn log(event: &Event<'_>) {
             "cannot read messages that an earlier start left in the spool"
         ),
         Event::ReadFailed { error } => {
-            error!(%error, "cannot read a part of the spool; a gap record will list the messages in it");
+            error!(%error, "cannot read a part of the spool; trying again, a gap record will list what stays unreadable");
         }
         Event::SyncFailed { error } => {
             warn!(%error, "cannot sync the spool; a power failure could lose the newest messages");

@@ -132,7 +132,7 @@ impl Machine {
             Stamper::new(|| SystemTime::UNIX_EPOCH),
             Arc::new(NoObserver),
         );
-        let context = Context::new(Arc::new(self.disk.clone()), Arc::new(NoObserver));
+        let context = Context::new(Arc::new(self.disk.clone()), Arc::new(NoObserver)).retrying_at_once();
         let instance_id = outbox.instance_id();
         let store = Store::with_open_leftovers(OPEN_LEFTOVERS, self.settings.clone(), instance_id, context);
         Program { outbox, store, last: BTreeMap::new() }
