@@ -41,6 +41,8 @@ pub(super) struct Log {
     /// Held while the log is ours. The kernel releases it when the process ends, however it ends.
     lock: Lock,
     segments: VecDeque<Segment>,
+    /// The highest number that this process appended.
+    appended: u64,
     cursor: Cursor,
     /// What is given up, until gap records name it.
     given_up: Vec<GivenUp>,
@@ -142,6 +144,7 @@ impl Log {
             directory,
             lock,
             segments: VecDeque::new(),
+            appended: 0,
             given_up: Vec::new(),
             position: Position::default(),
             ahead: None,
@@ -185,7 +188,16 @@ impl Log {
     }
 
     /// Appends all messages or none, to a new file when the newest has reached `segment_bytes` or is gone.
+    ///
+    /// Those that are here already are passed over: an append that took so long that it was given up was carried out later.
     pub(super) fn append(&mut self, messages: &[EncodedMessage], segment_bytes: u64) -> io::Result<()> {
+        let messages = &messages[messages.partition_point(|message| message.sequence <= self.appended)..];
+        self.append_new(messages, segment_bytes)?;
+        self.appended = messages.last().map_or(self.appended, |message| message.sequence);
+        Ok(())
+    }
+
+    fn append_new(&mut self, messages: &[EncodedMessage], segment_bytes: u64) -> io::Result<()> {
         let Some(first) = messages.first() else { return Ok(()) };
         let may_grow = |newest: &&mut Segment| newest.len < segment_bytes && newest.is_in_place();
         if let Some(newest) = self.segments.back_mut().filter(may_grow) {
@@ -266,7 +278,12 @@ impl Log {
             };
             self.position.offset = end;
             self.damaged |= damaged;
-            messages.retain(|message| message.sequence > self.acknowledged.max(self.read));
+            let mut last = self.acknowledged.max(self.read);
+            messages.retain(|message| {
+                let is_new = message.sequence > last;
+                last = last.max(message.sequence);
+                is_new
+            });
             if let Some(first) = messages.first().map(|message| message.sequence) {
                 let missing = self.read.max(self.acknowledged) + 1..=first - 1;
                 let is_loss = std::mem::take(&mut self.damaged) && !missing.is_empty();

@@ -166,6 +166,33 @@ fn messages_come_back_in_order_and_once() {
     assert_eq!(host.store.read(Source::Live).unwrap(), None);
 }
 
+/// An append that the caller gave up waiting for is carried out, and then the same messages come with more.
+#[test]
+fn messages_that_are_appended_again_are_written_once() {
+    for max_bytes in [LARGE, 32 << 10] {
+        let mut host = Host::new(max_bytes, OnFull::DropOldest);
+        let messages: Vec<_> = (1..=21).map(message).collect();
+        host.store.append(&messages[..10]).unwrap();
+        host.store.append(&messages).unwrap();
+        host.store.append(&messages).unwrap();
+        let bytes: u64 = host.segments().iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+        assert_eq!(bytes, messages.iter().map(crate::spool::record::size).sum::<u64>());
+        assert_eq!(host.sequences(Source::Live), (1..=21).collect::<Vec<_>>());
+    }
+}
+
+/// As a version of the program that did not pass them over may have left them.
+#[test]
+fn messages_that_are_twice_in_a_file_are_read_once() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest);
+    host.append(10);
+    let segment = host.segments().remove(0);
+    let content = fs::read(&segment).unwrap();
+    fs::write(&segment, [content.as_slice(), &content].concat()).unwrap();
+    host.restart();
+    assert_eq!(host.sequences(Source::Leftover), (1..=10).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_next_start_gets_what_was_not_acknowledged_and_clears_up() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
