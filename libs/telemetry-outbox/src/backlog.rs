@@ -21,9 +21,12 @@ pub struct Backlog {
     spool: Option<Spool>,
     live: Queue,
     leftover: Queue,
-    /// Whether earlier starts may have left more than is in `left`.
+    /// Whether earlier starts may have left more than is in `leftover`.
     more_leftovers: bool,
     in_flight: Option<Origin>,
+    /// A batch from the outbox that the destination did not take. Newer messages may be on disk already, so it waits here for
+    /// its place among those.
+    returned: Option<Batch>,
 }
 
 /// Messages of one instance that were read from disk and wait.
@@ -56,7 +59,8 @@ impl Backlog {
     #[must_use]
     pub fn new(outbox: Outbox, spool: Option<Spool>) -> Self {
         let live = Queue::of(outbox.instance_id());
-        Self { outbox, more_leftovers: spool.is_some(), spool, live, leftover: Queue::of(Uuid::nil()), in_flight: None }
+        let (more_leftovers, leftover) = (spool.is_some(), Queue::of(Uuid::nil()));
+        Self { outbox, more_leftovers, spool, live, leftover, in_flight: None, returned: None }
     }
 
     /// The next messages, if there are any.
@@ -81,7 +85,7 @@ impl Backlog {
     pub fn acknowledge(&mut self, batch: Batch) {
         let last = batch.last_sequence().unwrap_or(batch.acknowledged);
         let origin = self.in_flight.take();
-        self.queue(batch.instance_id).acknowledged = last;
+        self.queue(batch.instance_id).acknowledge(last);
         if let Some(spool) = &self.spool {
             spool.acknowledge(batch.instance_id, last);
         }
@@ -100,7 +104,7 @@ impl Backlog {
             None => None,
         };
         if self.in_flight.take() == Some(Origin::Outbox) {
-            self.outbox.give_back(batch);
+            self.returned = Some(batch);
         }
         // A server that lost messages of one instance may have lost those of others: the spool offers them anew.
         self.leftover = Queue::of(self.leftover.instance_id);
@@ -128,18 +132,13 @@ impl Backlog {
     }
 
     fn take_from_outbox(&mut self) -> Option<Batch> {
-        let batch = self.outbox.try_next_batch()?;
+        let batch = self.returned.take().or_else(|| self.outbox.try_next_batch())?;
         self.in_flight = Some(Origin::Outbox);
         Some(Batch { acknowledged: self.live.acknowledged, ..batch })
     }
 
     async fn take_from_disk(&mut self, spool: &Spool) -> Option<Batch> {
-        while self.live.messages.is_empty() && spool.written() > self.live.read {
-            let Some(found) = spool.read(Source::Live).await else { break };
-            self.outbox.report(self.live.extend(found));
-        }
-        if let Some(batch) = self.live.next_batch() {
-            self.in_flight = Some(Origin::Spool);
+        if let Some(batch) = self.take_live_from_disk(spool).await {
             return Some(batch);
         }
         // Some may have to wait until others are deleted, so the spool is asked again as long as it has any.
@@ -155,9 +154,23 @@ impl Backlog {
                 None => self.more_leftovers = false,
             }
         }
-        let batch = self.leftover.next_batch()?;
+        let batch = self.leftover.next_batch(None)?;
         self.in_flight = Some(Origin::Spool);
         Some(batch)
+    }
+
+    /// The next messages of this start: those on disk, and what was returned in its place among them.
+    async fn take_live_from_disk(&mut self, spool: &Spool) -> Option<Batch> {
+        while self.live.messages.is_empty() && spool.written() > self.live.read {
+            let Some(found) = spool.read(Source::Live).await else { break };
+            self.outbox.report(self.live.extend(found));
+        }
+        let returned = self.returned.as_ref().and_then(|batch| batch.messages.first());
+        if let Some(batch) = self.live.next_batch(returned.map(|message| message.sequence)) {
+            self.in_flight = Some(Origin::Spool);
+            return Some(batch);
+        }
+        if self.returned.is_some() { self.take_from_outbox() } else { None }
     }
 
     fn queue(&mut self, instance_id: Uuid) -> &mut Queue {
@@ -208,12 +221,20 @@ impl Queue {
         found.losses
     }
 
-    fn next_batch(&mut self) -> Option<Batch> {
+    /// Notes that the destination has everything up to `last`.
+    fn acknowledge(&mut self, last: u64) {
+        self.acknowledged = last;
+        // What was delivered from memory may have been written as well.
+        while self.messages.pop_front_if(|next| next.sequence <= last).is_some() {}
+    }
+
+    /// The next messages, of those that come before number `end` if there is one.
+    fn next_batch(&mut self, end: Option<u64>) -> Option<Batch> {
         let mut messages = Vec::new();
         let mut bytes = 0;
         while let Some(message) = self.messages.pop_front_if(|next| {
             let fits = messages.len() < BATCH_MAX_MESSAGES && bytes + next.body.len() <= BATCH_MAX_BYTES;
-            fits || messages.is_empty()
+            (fits || messages.is_empty()) && end.is_none_or(|end| next.sequence < end)
         }) {
             bytes += message.body.len();
             messages.push(message);

@@ -108,13 +108,10 @@ impl Outbox {
         self.shared.changed.notified()
     }
 
-    /// Takes a batch back, to be the next one again.
+    /// Takes a batch back, each message to its place: the oldest are the next ones again.
     pub fn give_back(&self, batch: Batch) {
-        let mut ledger = self.ledger();
-        for message in batch.messages.into_iter().rev() {
-            ledger.waiting.push_front(message);
-        }
-        ledger.make_room();
+        self.ledger().give_back(batch);
+        self.shared.changed.notify_waiters();
     }
 
     /// Takes note of messages that were lost behind the outbox: gap records will name them.
@@ -127,11 +124,16 @@ impl Outbox {
 
     /// Releases a batch that the destination has acknowledged, and appends gap records for losses that are not reported yet.
     pub fn acknowledge(&self, batch: Batch) {
-        let mut ledger = self.ledger();
-        for message in &batch.messages {
-            ledger.release(message);
+        let has_reported = {
+            let mut ledger = self.ledger();
+            batch.messages.iter().for_each(|message| ledger.release(message));
+            let has_unreported = ledger.unreported.count() > 0;
+            ledger.append_gap_records();
+            has_unreported
+        };
+        if has_reported {
+            self.shared.changed.notify_waiters();
         }
-        ledger.append_gap_records();
     }
 
     /// Says that nothing more will be appended.
@@ -191,6 +193,14 @@ impl Ledger {
             self.make_room();
         }
         Ok(message)
+    }
+
+    fn give_back(&mut self, batch: Batch) {
+        for message in batch.messages.into_iter().rev() {
+            let at = self.waiting.partition_point(|waiting| waiting.sequence < message.sequence);
+            self.waiting.insert(at, message);
+        }
+        self.make_room();
     }
 
     fn make_room(&mut self) {

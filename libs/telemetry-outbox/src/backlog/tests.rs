@@ -202,6 +202,22 @@ async fn a_disk_that_recovers_takes_messages_again() {
 }
 
 #[tokio::test]
+async fn a_batch_from_memory_that_is_refused_goes_before_newer_messages_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    fs::write(&settings.directory, "in the way").unwrap();
+    let mut start = Start::of(settings.clone());
+    start.sample(2);
+    let in_memory = start.next().await.unwrap();
+    fs::remove_file(&settings.directory).unwrap();
+    start.sample(2);
+    start.spooled(4).await;
+    assert_eq!(start.backlog.rewind(in_memory, 0).await, 0);
+    assert_eq!(start.take_until(4).await, [1, 2, 3, 4]);
+    assert_eq!(start.outbox.status().messages, 0);
+}
+
+#[tokio::test]
 async fn a_destination_that_lost_messages_gets_them_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut start = Start::of(settings(&directory));

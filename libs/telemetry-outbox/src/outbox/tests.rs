@@ -213,6 +213,21 @@ async fn a_batch_that_is_given_back_is_the_next_one_again() {
 }
 
 #[tokio::test]
+async fn batches_that_come_back_in_any_order_leave_in_that_of_their_numbers() {
+    let outbox = outbox(usize::MAX);
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        outbox.append(sample()).unwrap();
+        batches.push(outbox.next_batch().await.unwrap());
+    }
+    outbox.append(sample()).unwrap();
+    let woken = outbox.changed();
+    batches.into_iter().for_each(|batch| outbox.give_back(batch));
+    woken.await;
+    assert_eq!(sequences(&take_all(&outbox).await), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn reported_losses_are_named_with_their_instance() {
     let outbox = outbox(usize::MAX);
     let other = Uuid::from_u128(7);
