@@ -95,7 +95,7 @@ pub enum Event<'a> {
         /// What the file system said.
         error: &'a io::Error,
     },
-    /// Files that are not needed any more cannot be deleted.
+    /// Files that are not needed any more cannot be deleted, or what is acknowledged cannot be noted.
     CleanupFailed {
         /// What the file system said.
         error: &'a io::Error,

@@ -139,6 +139,9 @@ impl Spool {
 
     /// Goes back to what comes after `newest`. The lowest number that is still there, if there is anything.
     pub(crate) async fn rewind(&self, instance_id: Uuid, newest: u64) -> Option<u64> {
+        if instance_id == self.instance_id {
+            self.shared.acknowledged.fetch_min(newest, Ordering::Relaxed);
+        }
         self.worker.rewind(instance_id, newest).await.unwrap_or_default()
     }
 

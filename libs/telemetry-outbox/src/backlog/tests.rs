@@ -226,6 +226,7 @@ async fn a_destination_that_lost_messages_gets_them_again() {
     start.sample(1);
     let refused = start.next().await.unwrap();
     assert_eq!(start.backlog.rewind(refused, 3).await, 0);
+    assert_eq!(start.backlog.status().messages(), 3, "those that wait");
     let again = start.next().await.unwrap();
     assert_eq!((again.acknowledged, sequences(&again)), (3, vec![4, 5, 6]));
 }

@@ -105,7 +105,12 @@ impl Leftovers {
     fn open_log(&self, directory: &Path) -> Option<Log> {
         let opened = Log::open(directory, self.context.clone()).and_then(|log| match log {
             Some(log) if log.is_finished() => log.delete().map(|()| None),
-            Some(mut log) if self.is_rewound => log.rewind(0).map(|()| Some(log)),
+            Some(mut log) if self.is_rewound => {
+                if let Err(error) = log.rewind(0) {
+                    self.context.observe(Event::CleanupFailed { error: &error });
+                }
+                Ok(Some(log))
+            }
             log => Ok(log),
         });
         opened.unwrap_or_else(|error| {
@@ -176,9 +181,13 @@ impl Leftovers {
     }
 
     /// Goes back to the beginning of every log but that of `instance_id`.
-    pub(super) fn rewind_others(&mut self, instance_id: Uuid) -> io::Result<()> {
+    pub(super) fn rewind_others(&mut self, instance_id: Uuid) {
         self.is_rewound = true;
-        self.open.iter_mut().filter(|log| log.instance_id != instance_id).try_for_each(|log| log.rewind(0))
+        for log in self.open.iter_mut().filter(|log| log.instance_id != instance_id) {
+            if let Err(error) = log.rewind(0) {
+                self.context.observe(Event::CleanupFailed { error: &error });
+            }
+        }
     }
 
     /// The logs that are open.

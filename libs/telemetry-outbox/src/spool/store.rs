@@ -178,11 +178,18 @@ impl Store {
 
     /// Goes back to what comes after `newest`, and in the logs of other starts to their beginning. The lowest number of the
     /// instance that is still there, if there is anything.
-    pub(super) fn rewind(&mut self, instance_id: Uuid, newest: u64) -> io::Result<Option<u64>> {
-        self.leftovers.rewind_others(instance_id)?;
-        let Some(log) = self.log(instance_id) else { return Ok(None) };
-        log.rewind(newest)?;
-        Ok(log.next_sequence())
+    ///
+    /// A cursor that cannot be written costs nothing while the program runs. The next start may pass messages over then, so
+    /// it is told to the observer.
+    pub(super) fn rewind(&mut self, instance_id: Uuid, newest: u64) -> Option<u64> {
+        let context = self.context.clone();
+        let report = |error| context.observe(Event::CleanupFailed { error: &error });
+        let next = self.log(instance_id).and_then(|log| {
+            log.rewind(newest).unwrap_or_else(report);
+            log.next_sequence()
+        });
+        self.leftovers.rewind_others(instance_id);
+        next
     }
 
     pub(super) fn sync(&mut self) -> io::Result<()> {

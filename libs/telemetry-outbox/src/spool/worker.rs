@@ -130,7 +130,7 @@ impl SpoolThread {
                     self.context.observe(Event::CleanupFailed { error: &error });
                 }
             }
-            Command::Rewind(instance_id, newest, reply) => drop(reply.send(self.store.rewind(instance_id, newest))),
+            Command::Rewind(instance_id, newest, reply) => drop(reply.send(Ok(self.store.rewind(instance_id, newest)))),
             Command::Close(reply) => drop(reply.send(self.sync_now().and_then(|()| self.store.close()))),
         }
     }

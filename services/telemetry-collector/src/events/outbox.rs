@@ -160,7 +160,7 @@ fn log(event: &Event<'_>) {
             warn!(%error, "cannot sync the spool; a power failure could lose the newest messages");
         }
         Event::CleanupFailed { error } => {
-            warn!(%error, "cannot delete files of the spool that are no longer needed");
+            warn!(%error, "cannot delete files of the spool that are no longer needed, or note what is acknowledged");
         }
         // Events of every batch: its delivery is logged instead.
         _ => {}

@@ -295,10 +295,29 @@ fn what_was_acknowledged_is_kept_as_long_as_it_is_retained() {
     let mut host = Host::new(LARGE, OnFull::DropOldest).retaining(Duration::from_secs(3600));
     host.append(4);
     assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4]);
-    assert_eq!(host.store.rewind(host.live(), 2).unwrap(), Some(3));
+    assert_eq!(host.store.rewind(host.live(), 2), Some(3));
     assert_eq!(host.sequences(Source::Live), [3, 4]);
-    assert_eq!(host.store.rewind(host.live(), 0).unwrap(), Some(1));
+    assert_eq!(host.store.rewind(host.live(), 0), Some(1));
     assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_rewind_goes_on_where_a_cursor_cannot_be_written() {
+    let mut host = Host::new(LARGE, OnFull::DropOldest).retaining(Duration::from_secs(3600));
+    host.append(2);
+    host.restart();
+    assert_eq!(host.sequences(Source::Leftover), [1, 2]);
+    host.append(4);
+    assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4]);
+    // The cursor of each log is closed, and there is a directory in its place.
+    for id in [Uuid::from_u128(1), host.live()] {
+        let cursor = host.settings.directory.join(id.to_string()).join("cursor");
+        fs::remove_file(&cursor).unwrap();
+        fs::create_dir(&cursor).unwrap();
+    }
+    assert_eq!(host.store.rewind(host.live(), 2), Some(3));
+    assert_eq!(host.read(Source::Live).unwrap().messages.len(), 2);
+    assert_eq!(host.read(Source::Leftover).unwrap().messages.len(), 2);
 }
 
 #[test]
