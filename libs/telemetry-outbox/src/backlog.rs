@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
 use crate::loss::Loss;
 use crate::outbox::Outbox;
-use crate::spool::{Source, Spool, SpoolRead};
+use crate::spool::{PendingRead, ReadAnswer, Source, Spool, SpoolRead};
 use crate::status::BacklogStatus;
 
 /// Gives out batches, one at a time, and keeps track of what was acknowledged.
@@ -27,6 +27,8 @@ pub struct Backlog {
     /// A batch from the outbox that the destination did not take. Newer messages may be on disk already, so it waits here for
     /// its place among those.
     returned: Option<Batch>,
+    /// What the disk was asked for and has not answered: it may hang.
+    pending: Option<(Source, PendingRead)>,
 }
 
 /// Messages of one instance that were read from disk and wait.
@@ -60,19 +62,31 @@ impl Backlog {
     pub fn new(outbox: Outbox, spool: Option<Spool>) -> Self {
         let live = Queue::of(outbox.instance_id());
         let (more_leftovers, leftover) = (spool.is_some(), Queue::of(Uuid::nil()));
-        Self { outbox, more_leftovers, spool, live, leftover, in_flight: None, returned: None }
+        Self { outbox, more_leftovers, spool, live, leftover, in_flight: None, returned: None, pending: None }
     }
 
-    /// The next messages, if there are any.
+    /// The next messages, if there are any that can be had.
     ///
-    /// The batch must come back to [`acknowledge`](Self::acknowledge) or [`rewind`](Self::rewind), and the call must not be
-    /// given up half way: what it has read from disk would be passed over.
+    /// The batch must come back to [`acknowledge`](Self::acknowledge) or [`rewind`](Self::rewind).
     pub async fn next_batch(&mut self) -> Option<Batch> {
-        let Some(spool) = self.spool.clone() else { return self.take_from_outbox() };
-        if let Some(batch) = self.take_from_disk(&spool).await {
+        let Some(spool) = self.spool.clone() else {
+            let batch = self.returned.take().or_else(|| self.outbox.try_next_batch())?;
+            return Some(self.from_memory(batch));
+        };
+        let is_read = self.read_live(&spool).await;
+        let returned = self.returned.as_ref().and_then(|batch| batch.messages.first());
+        if let Some(batch) = self.live.next_batch(returned.map(|message| message.sequence)) {
+            self.in_flight = Some(Origin::Spool);
             return Some(batch);
         }
-        if spool.is_failing() { self.take_from_outbox() } else { None }
+        // What is in memory is newer than what is on disk and cannot be read now.
+        if is_read && let Some(batch) = self.returned.take().or_else(|| self.outbox.try_next_batch_past_disk()) {
+            return Some(self.from_memory(batch));
+        }
+        self.read_leftovers(&spool).await;
+        let batch = self.leftover.next_batch(None)?;
+        self.in_flight = Some(Origin::Spool);
+        Some(batch)
     }
 
     /// Waits for more messages, independently of the backlog.
@@ -100,9 +114,16 @@ impl Backlog {
         let lost = batch.acknowledged.saturating_sub(newest);
         let instance_id = batch.instance_id;
         let again = match &self.spool {
-            Some(spool) => spool.rewind(instance_id, newest).await,
+            Some(spool) => tokio::select! {
+                biased;
+                again = spool.rewind(instance_id, newest) => again,
+                // It goes back before it reads again.
+                () = self.outbox.bypasses_disk() => None,
+            },
             None => None,
         };
+        // What was read before the disk went back comes again; messages of this start do not if it did not go back in them.
+        self.pending.take_if(|(source, _)| *source == Source::Leftover || instance_id == self.live.instance_id);
         if self.in_flight.take() == Some(Origin::Outbox) {
             self.returned = Some(batch);
         }
@@ -131,46 +152,67 @@ impl Backlog {
         self.outbox.is_closed()
     }
 
-    fn take_from_outbox(&mut self) -> Option<Batch> {
-        let batch = self.returned.take().or_else(|| self.outbox.try_next_batch())?;
+    fn from_memory(&mut self, batch: Batch) -> Batch {
         self.in_flight = Some(Origin::Outbox);
-        Some(Batch { acknowledged: self.live.acknowledged, ..batch })
+        Batch { acknowledged: self.live.acknowledged, ..batch }
     }
 
-    async fn take_from_disk(&mut self, spool: &Spool) -> Option<Batch> {
-        if let Some(batch) = self.take_live_from_disk(spool).await {
-            return Some(batch);
+    /// Reads messages of this start, if there are more on disk. Whether nothing on disk is left that cannot be read now.
+    async fn read_live(&mut self, spool: &Spool) -> bool {
+        while self.live.messages.is_empty() && spool.written() > self.live.read {
+            match self.read(spool, Source::Live).await {
+                ReadAnswer::Found(found) => self.take_in(Source::Live, found),
+                ReadAnswer::Nothing => break,
+                ReadAnswer::Later => match spool.newest_after(self.live.read) {
+                    Some(newest) => self.take_in(Source::Live, newest),
+                    None => return false,
+                },
+            }
         }
+        true
+    }
+
+    /// Reads messages that earlier starts left, if there are any.
+    async fn read_leftovers(&mut self, spool: &Spool) {
         // Some may have to wait until others are deleted, so the spool is asked again as long as it has any.
         self.more_leftovers |= spool.status().leftovers > 0;
         while self.more_leftovers && self.leftover.messages.is_empty() {
-            match spool.read(Source::Leftover).await {
-                Some(found) => {
-                    if found.instance_id != self.leftover.instance_id {
-                        self.leftover = Queue { acknowledged: found.acknowledged, ..Queue::of(found.instance_id) };
-                    }
-                    self.outbox.report(self.leftover.extend(found));
-                }
-                None => self.more_leftovers = false,
+            match self.read(spool, Source::Leftover).await {
+                ReadAnswer::Found(found) => self.take_in(Source::Leftover, found),
+                ReadAnswer::Nothing => self.more_leftovers = false,
+                ReadAnswer::Later => break,
             }
         }
-        let batch = self.leftover.next_batch(None)?;
-        self.in_flight = Some(Origin::Spool);
-        Some(batch)
     }
 
-    /// The next messages of this start: those on disk, and what was returned in its place among them.
-    async fn take_live_from_disk(&mut self, spool: &Spool) -> Option<Batch> {
-        while self.live.messages.is_empty() && spool.written() > self.live.read {
-            let Some(found) = spool.read(Source::Live).await else { break };
-            self.outbox.report(self.live.extend(found));
+    /// Asks the disk for messages. It is not waited for while it fails; its answer is taken in at a later call.
+    async fn read(&mut self, spool: &Spool, source: Source) -> ReadAnswer {
+        loop {
+            let (asked_for, pending) = self.pending.get_or_insert_with(|| (source, spool.read(source)));
+            let asked_for = *asked_for;
+            let answer = tokio::select! {
+                biased;
+                answer = spool.answer(pending) => answer,
+                () = self.outbox.bypasses_disk() => return ReadAnswer::Later,
+            };
+            self.pending = None;
+            match answer {
+                answer if asked_for == source => return answer,
+                ReadAnswer::Found(found) => self.take_in(asked_for, found),
+                ReadAnswer::Nothing | ReadAnswer::Later => {}
+            }
         }
-        let returned = self.returned.as_ref().and_then(|batch| batch.messages.first());
-        if let Some(batch) = self.live.next_batch(returned.map(|message| message.sequence)) {
-            self.in_flight = Some(Origin::Spool);
-            return Some(batch);
+    }
+
+    fn take_in(&mut self, source: Source, found: SpoolRead) {
+        let queue = match source {
+            Source::Live => &mut self.live,
+            Source::Leftover => &mut self.leftover,
+        };
+        if found.instance_id != queue.instance_id {
+            *queue = Queue { acknowledged: found.acknowledged, ..Queue::of(found.instance_id) };
         }
-        if self.returned.is_some() { self.take_from_outbox() } else { None }
+        self.outbox.report(queue.extend(found));
     }
 
     fn queue(&mut self, instance_id: Uuid) -> &mut Queue {
@@ -215,7 +257,8 @@ impl Queue {
 
     /// Takes in what was read, and gives out what turned out to be lost.
     fn extend(&mut self, found: SpoolRead) -> Vec<Loss> {
-        self.messages.extend(found.messages);
+        let read = self.read;
+        self.messages.extend(found.messages.into_iter().filter(|message| message.sequence > read));
         let lost = found.losses.iter().flat_map(|loss| &loss.numbers).map(|numbers| *numbers.end()).max();
         self.read = self.messages.back().map(|message| message.sequence).max(lost).unwrap_or(0).max(self.read);
         found.losses

@@ -89,7 +89,7 @@
 //! 8. **The disk is bounded** by [`SpoolSettings::max_bytes`], over the logs of all starts, with 12 KiB for each log beside its
 //!    messages. The oldest are given up first. See [Limits](#limits) for how far the bound is exceeded for a moment.
 //! 9. **A disk that fails costs durability alone.** While it is full, read-only, gone or hanging, messages are delivered from
-//!    memory.
+//!    memory. Those that are on disk already wait until it can be read, and newer ones behind them.
 //! 10. **Processes may share a directory.** The log of a process that runs is locked, and others leave it alone. Files and
 //!     directories that are no part of a log are neither read nor deleted.
 //!
@@ -157,7 +157,7 @@
 //! | power is lost, `SyncPolicy::Never` | What the operating system had written by itself. Gap records may be lost with the files that they name. |
 //! | the disk is full | What is there. A batch is written whole or cut off again. Messages are delivered from memory and written again once there is room; the disk is tried every second. |
 //! | the disk is read-only, or its directory cannot be made | As with a full disk. Leftover logs are not delivered while they cannot be locked. |
-//! | the disk hangs | After 10 s as with a full disk. |
+//! | the disk hangs | After 10 s as with a full disk, until it answers. Messages that are on disk and were not read wait for it, except for the batch that was written last; newer ones wait behind them. |
 //! | a sync fails | The observer is told. The segment is written once more before the next sync, since the operating system may hold what it lost for written. |
 //! | the directory is deleted while the program runs | Everything: files that were open are still read. The directory is made again for new messages. Segments that were closed (see Limits) and leftover logs are lost. Numbers of closed segments are named. |
 //! | a record is cut off at the end of a log | The messages before it. It was never promised, and is not named, unless this process wrote it whole. |
@@ -186,7 +186,7 @@
 //! | release of files that need not be retained longer | every 10 s, and with each acknowledgement | |
 //! | retry of a disk that refused messages, and of a read that failed | 1 s | |
 //! | attempts after which an unreadable page counts as damaged | 10 | |
-//! | time after which a write counts as refused | 10 s | |
+//! | time after which a write counts as refused | 10 s | at the end, 1 s after the outbox was closed |
 //!
 //! The **bound of the disk** is exceeded by the batch that is being written; by files that are given up until the next write,
 //! which holds the gap records; by what is in flight; and, after a start that finds more than 1024 leftover logs, until all are
@@ -215,7 +215,7 @@
 //! | 6 | `spool::simulation::damage…`, `spool::record::tests` |
 //! | 7 | `outbox::tests` |
 //! | 8 | `spool::store::tests::leftovers`, on the file system of the host; `spool::simulation::a_crash_loop_stays_within_the_bound` |
-//! | 9 | `spool::simulation::a_disk_that_is_full…`; `backlog::tests::while_the_disk_fails…`, `a_disk_that_recovers…` |
+//! | 9 | `spool::simulation::a_disk_that_is_full…`; `backlog::tests::while_the_disk_fails…`, `a_disk_that_recovers…`, `a_disk_that_hangs…`, `a_sync_that_hangs…` |
 //! | 10 | `spool::store::tests::a_log_that_is_in_use_is_left_alone`, `leftovers::directories_and_files_of_others…` |
 //!
 //! # What is not promised

@@ -53,6 +53,8 @@ struct Ledger {
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.
     unreported: Gaps,
+    /// The disk fails: messages are delivered without it.
+    bypasses_disk: bool,
     closed: bool,
 }
 
@@ -67,6 +69,7 @@ impl Outbox {
             waiting: VecDeque::new(),
             status: OutboxStatus::default(),
             unreported: Gaps::default(),
+            bypasses_disk: false,
             closed: false,
         };
         Self { shared: Arc::new(Shared { ledger: Mutex::new(ledger), changed: Notify::new() }) }
@@ -101,6 +104,30 @@ impl Outbox {
     /// The oldest messages, if there are any.
     pub(crate) fn try_next_batch(&self) -> Option<Batch> {
         self.ledger().next_batch()
+    }
+
+    /// The oldest messages, if there are any and the disk fails. Those that are on their way to the disk are older than all
+    /// that come after it was said to fail no more.
+    pub(crate) fn try_next_batch_past_disk(&self) -> Option<Batch> {
+        let mut ledger = self.ledger();
+        if ledger.bypasses_disk { ledger.next_batch() } else { None }
+    }
+
+    /// Says whether messages are delivered without the disk, since it fails.
+    pub(crate) fn bypass_disk(&self, bypasses_disk: bool) {
+        self.ledger().bypasses_disk = bypasses_disk;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Waits until messages are delivered without the disk.
+    pub(crate) async fn bypasses_disk(&self) {
+        loop {
+            let changed = self.changed();
+            if self.ledger().bypasses_disk {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Waits until a message comes or the outbox is closed. Begins to listen at once.

@@ -20,22 +20,22 @@ mod store;
 mod worker;
 
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use context::Context;
 pub(crate) use store::{Source, SpoolRead};
 use worker::Worker;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, EncodedMessage};
 use crate::error::SpoolError;
-use crate::file_system::HostFileSystem;
-use crate::loss::Loss;
+use crate::file_system::{FileSystem, HostFileSystem};
 use crate::observer::{Event, Observer};
 use crate::outbox::Outbox;
 use crate::settings::SpoolSettings;
@@ -46,6 +46,22 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Time after which a write that has not ended counts as refused. Should it end after all, what was delivered meanwhile
 /// is passed over.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// As `WRITE_TIMEOUT`, after the outbox was closed: what is left of the time for the end is for the delivery from memory.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A read that was asked for.
+pub(crate) type PendingRead = worker::Answer<Option<SpoolRead>>;
+
+/// What the disk said when it was asked for messages.
+#[derive(Debug)]
+pub(crate) enum ReadAnswer {
+    Found(SpoolRead),
+    /// There are none.
+    Nothing,
+    /// There are some that cannot be read now.
+    Later,
+}
 
 /// Messages on disk. A clone is the same spool.
 #[derive(Debug, Clone)]
@@ -62,7 +78,8 @@ struct Shared {
     written: AtomicU64,
     /// The highest number of this instance that the destination acknowledged.
     acknowledged: AtomicU64,
-    failing: AtomicBool,
+    /// The batch that was written last, and the highest number that was written before it.
+    newest: Mutex<Option<(u64, Vec<EncodedMessage>)>>,
     finished: AtomicBool,
     changed: Notify,
 }
@@ -73,19 +90,35 @@ impl Spool {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(settings: SpoolSettings, instance_id: Uuid, observer: Arc<dyn Observer>) -> Result<Self, SpoolError> {
-        let context = Context::new(Arc::new(HostFileSystem), observer);
+        Self::start_on(Arc::new(HostFileSystem), settings, instance_id, observer)
+    }
+
+    /// As [`start`](Self::start), on a file system of any kind.
+    pub(crate) fn start_on(
+        file_system: Arc<dyn FileSystem>,
+        settings: SpoolSettings,
+        instance_id: Uuid,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, SpoolError> {
+        let context = Context::new(file_system, observer);
         let worker = Worker::start(settings, instance_id, context.clone())
             .map_err(|source| SpoolError { operation: "start the thread of the spool", source })?;
         Ok(Self { instance_id, worker, context, shared: Arc::default() })
     }
 
-    /// Carries messages from `outbox` to the disk until the outbox is closed and empty, or closed while the disk fails.
+    /// Carries messages from `outbox` to the disk until the outbox is closed and empty, or closed while the disk fails. Ends
+    /// within a second of the closing if the disk hangs.
     pub async fn fill_from(self, outbox: Outbox) {
         let mut failed_before = false;
         while let Some(batch) = outbox.next_batch().await {
-            match self.append(&batch).await {
-                Ok(losses) => {
-                    self.shared.written.fetch_max(batch.last_sequence().unwrap_or(0), Ordering::Relaxed);
+            let mut appending = pin!(self.worker.append(batch.messages.clone()));
+            let appended = tokio::select! {
+                appended = &mut appending => Some(appended),
+                () = time_is_up(&outbox) => None,
+            };
+            match appended {
+                Some(Ok(losses)) => {
+                    self.note_written(&batch);
                     outbox.report(losses);
                     outbox.acknowledge(batch);
                     if std::mem::take(&mut failed_before) {
@@ -94,14 +127,22 @@ impl Spool {
                     self.context.observe(Event::SpoolWritten);
                     self.shared.changed.notify_waiters();
                 }
-                Err(error) => {
-                    outbox.give_back(batch);
-                    self.shared.failing.store(true, Ordering::Relaxed);
-                    self.shared.changed.notify_waiters();
-                    let is_first = !std::mem::replace(&mut failed_before, true);
-                    self.context.observe(Event::SpoolFailed { error: &error, is_first });
+                Some(Err(error)) => {
+                    self.refuse(batch, error, &outbox, &mut failed_before);
                     tokio::select! {
-                        () = sleep(RETRY_PERIOD) => self.shared.failing.store(false, Ordering::Relaxed),
+                        () = sleep(RETRY_PERIOD) => outbox.bypass_disk(false),
+                        () = outbox.closed() => break,
+                    }
+                }
+                None => {
+                    let hangs = io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
+                    self.refuse(batch, hangs, &outbox, &mut failed_before);
+                    tokio::select! {
+                        // It is tried again once the thread answers. Should it have written the batch, the log has it.
+                        appended = &mut appending => {
+                            outbox.report(appended.unwrap_or_default());
+                            outbox.bypass_disk(false);
+                        }
                         () = outbox.closed() => break,
                     }
                 }
@@ -111,22 +152,50 @@ impl Spool {
         self.shared.changed.notify_waiters();
     }
 
-    async fn append(&self, batch: &Batch) -> Result<Vec<Loss>, SpoolError> {
-        let hangs = |_| io::Error::new(io::ErrorKind::TimedOut, format!("the disk took longer than {WRITE_TIMEOUT:?}"));
-        let appended = timeout(WRITE_TIMEOUT, self.worker.append(batch.messages.clone())).await;
-        let appended = appended.map_err(hangs).and_then(|answered| answered);
-        appended.map_err(|source| SpoolError { operation: "write to the spool", source })
+    fn note_written(&self, batch: &Batch) {
+        let last = batch.last_sequence().unwrap_or(0);
+        let after = self.shared.written.fetch_max(last, Ordering::Relaxed);
+        *self.newest() = Some((after, batch.messages.clone()));
     }
 
-    /// The next messages from disk, if there are any.
-    pub(crate) async fn read(&self, source: Source) -> Option<SpoolRead> {
-        match self.worker.read(source).await {
-            Ok(found) => found,
+    fn refuse(&self, batch: Batch, source: io::Error, outbox: &Outbox, failed_before: &mut bool) {
+        outbox.give_back(batch);
+        outbox.bypass_disk(true);
+        let error = SpoolError { operation: "write to the spool", source };
+        let is_first = !std::mem::replace(failed_before, true);
+        self.context.observe(Event::SpoolFailed { error: &error, is_first });
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<(u64, Vec<EncodedMessage>)>> {
+        self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the disk for its next messages.
+    pub(crate) fn read(&self, source: Source) -> PendingRead {
+        self.worker.read(source)
+    }
+
+    /// Waits until the disk has answered. The answer is not lost if this is given up.
+    pub(crate) async fn answer(&self, read: &mut PendingRead) -> ReadAnswer {
+        match worker::wait_for(read).await {
+            Ok(Some(found)) => ReadAnswer::Found(found),
+            Ok(None) => ReadAnswer::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ReadAnswer::Later,
             Err(error) => {
                 self.context.observe(Event::ReadFailed { error: &error });
-                None
+                ReadAnswer::Nothing
             }
         }
+    }
+
+    /// The messages of this instance after number `read`, if none but the batch that was written last are on disk. They are
+    /// at hand though the disk hangs.
+    pub(crate) fn newest_after(&self, read: u64) -> Option<SpoolRead> {
+        let newest = self.newest();
+        let (_, messages) = newest.as_ref().filter(|(after, _)| *after <= read)?;
+        let messages: Vec<_> = messages.iter().filter(|message| message.sequence > read).cloned().collect();
+        let (instance_id, acknowledged) = (self.instance_id, read);
+        (!messages.is_empty()).then_some(SpoolRead { instance_id, acknowledged, messages, losses: Vec::new() })
     }
 
     /// Notes that the destination has all messages of an instance up to `sequence`.
@@ -148,11 +217,6 @@ impl Spool {
     /// The highest number of this instance that is on disk.
     pub(crate) fn written(&self) -> u64 {
         self.shared.written.load(Ordering::Relaxed)
-    }
-
-    /// Whether the disk refused messages and is not tried again yet, so that those in the outbox go on without it.
-    pub(crate) fn is_failing(&self) -> bool {
-        self.shared.failing.load(Ordering::Relaxed)
     }
 
     /// Whether nothing more will be written.
@@ -177,5 +241,17 @@ impl Spool {
         if let Err(error) = self.worker.close().await {
             self.context.observe(Event::SyncFailed { error: &error });
         }
+    }
+}
+
+/// Waits until a write that has not ended counts as refused.
+async fn time_is_up(outbox: &Outbox) {
+    let closing = async {
+        outbox.closed().await;
+        sleep(CLOSING_TIMEOUT).await;
+    };
+    tokio::select! {
+        () = sleep(WRITE_TIMEOUT) => {}
+        () = closing => {}
     }
 }

@@ -9,9 +9,11 @@ use telemetry_proto::v1::TelemetryMessage;
 use telemetry_proto::v1::telemetry_message::Payload;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
+use crate::file_system::simulated::{Hang, SimulatedDisk};
+use crate::file_system::{FileSystem, HostFileSystem};
 use crate::observer::NoObserver;
 use crate::settings::{OnFull, SpoolSettings, SyncPolicy};
 use crate::testing::{self, sample};
@@ -26,8 +28,12 @@ struct Start {
 
 impl Start {
     fn of(settings: SpoolSettings) -> Self {
+        Self::on(Arc::new(HostFileSystem), settings)
+    }
+
+    fn on(file_system: Arc<dyn FileSystem>, settings: SpoolSettings) -> Self {
         let outbox = testing::outbox();
-        let spool = Spool::start(settings, outbox.instance_id(), Arc::new(NoObserver)).unwrap();
+        let spool = Spool::start_on(file_system, settings, outbox.instance_id(), Arc::new(NoObserver)).unwrap();
         let filling = tokio::spawn(spool.clone().fill_from(outbox.clone()));
         let backlog = Backlog::new(outbox.clone(), Some(spool.clone()));
         Self { outbox, spool, backlog, filling }
@@ -182,7 +188,7 @@ async fn while_the_disk_fails_messages_go_on_from_memory_behind_those_on_disk() 
     assert_eq!(start.take_until(2).await, [1, 2]);
     start.sample(1);
     assert_eq!(start.take_until(3).await, [3]);
-    assert!(start.spool.is_failing());
+    start.outbox.bypasses_disk().await;
     assert_eq!(start.backlog.status().messages(), 0);
 }
 
@@ -215,6 +221,87 @@ async fn a_batch_from_memory_that_is_refused_goes_before_newer_messages_on_disk(
     assert_eq!(start.backlog.rewind(in_memory, 0).await, 0);
     assert_eq!(start.take_until(4).await, [1, 2, 3, 4]);
     assert_eq!(start.outbox.status().messages, 0);
+}
+
+/// Settings for a simulated disk, on which each batch is synced after it is written.
+fn synced_at_once() -> SpoolSettings {
+    let directory = tempfile::tempdir().unwrap();
+    SpoolSettings { directory: "/spool".into(), sync: SyncPolicy::Within(Duration::ZERO), ..settings(&directory) }
+}
+
+/// The disk hangs from the start on: not even the messages of earlier starts can be looked for.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_does_not_hold_up_messages() {
+    let disk = SimulatedDisk::new();
+    disk.hang(Hang::Everything);
+    let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
+    start.sample(2);
+    assert_eq!(start.take_until(2).await, [1, 2]);
+    // It is not tried again and again meanwhile.
+    start.sample(300);
+    assert_eq!(start.take_until(302).await, (3..=302).collect::<Vec<_>>());
+    start.sample(1);
+    let refused = start.next().await.unwrap();
+    assert_eq!(start.backlog.rewind(refused, 302).await, 0);
+    assert_eq!(start.take_until(303).await, [303]);
+
+    disk.hang(Hang::Nothing);
+    start.sample(1);
+    assert_eq!(start.take_until(304).await, [304]);
+    assert_eq!(start.backlog.status().messages(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_hangs_does_not_hold_up_messages() {
+    let disk = SimulatedDisk::new();
+    let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
+    disk.hang(Hang::Syncs);
+    start.sample(1);
+    while start.spool.written() < 1 {
+        tokio::task::yield_now().await;
+    }
+    start.sample(2);
+    // The first is on disk, and the disk cannot be read.
+    assert_eq!(start.take_until(3).await, [1, 2, 3]);
+    disk.hang(Hang::Nothing);
+    start.sample(1);
+    assert_eq!(start.take_until(4).await, [4]);
+}
+
+/// What is on disk alone cannot be delivered, and what is newer must not go before it.
+#[tokio::test(start_paused = true)]
+async fn messages_wait_for_older_ones_on_a_disk_that_hangs() {
+    let disk = SimulatedDisk::new();
+    let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
+    for last in 1..=2 {
+        start.sample(1);
+        while start.spool.written() < last {
+            tokio::task::yield_now().await;
+        }
+    }
+    disk.hang(Hang::Everything);
+    start.sample(1);
+    start.outbox.bypasses_disk().await;
+    assert_eq!(start.backlog.next_batch().await, None);
+    disk.hang(Hang::Nothing);
+    assert_eq!(start.take_until(3).await, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_memory_is_delivered_at_the_end_though_the_disk_hangs() {
+    let disk = SimulatedDisk::new();
+    disk.hang(Hang::Everything);
+    let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
+    start.sample(300);
+    // The writing has begun.
+    sleep(Duration::from_secs(1)).await;
+    let closed = Instant::now();
+    start.outbox.close();
+    let filling = std::mem::replace(&mut start.filling, tokio::spawn(async {}));
+    timeout(Duration::from_secs(2), filling).await.unwrap().unwrap();
+    assert_eq!(start.take_until(300).await, (1..=300).collect::<Vec<_>>());
+    assert_eq!(start.take().await, None);
+    assert!(closed.elapsed() < Duration::from_secs(2), "{:?}", closed.elapsed());
 }
 
 #[tokio::test]

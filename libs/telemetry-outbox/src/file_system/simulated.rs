@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::{FileSystem, Lock, Open, OpenFile};
@@ -33,6 +33,15 @@ const EIO: i32 = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct SimulatedDisk {
     state: Arc<Mutex<State>>,
+    hang: Arc<(Mutex<Hang>, Condvar)>,
+}
+
+/// What does not return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hang {
+    Nothing,
+    Syncs,
+    Everything,
 }
 
 /// How much of a write has happened when the program ends in the middle of it.
@@ -107,7 +116,7 @@ impl SimulatedDisk {
             faults: Faults::default(),
             boot: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), hang: Arc::new((Mutex::new(Hang::Nothing), Condvar::new())) }
     }
 
     /// Changes so far.
@@ -211,7 +220,19 @@ impl SimulatedDisk {
         }
     }
 
+    /// Lets calls hang from now on, or end.
+    pub(crate) fn hang(&self, what: Hang) {
+        *self.hang.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+        self.hang.1.notify_all();
+    }
+
+    fn wait_while(&self, hangs: impl Fn(Hang) -> bool) {
+        let hang = self.hang.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.hang.1.wait_while(hang, |hang| hangs(*hang)));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
+        self.wait_while(|hang| hang == Hang::Everything);
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -465,6 +486,7 @@ impl OpenFile for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.wait_while(|hang| hang == Hang::Syncs);
         let mut state = self.state()?;
         let is_of_file = |change: &Change| match change {
             Change::Write { file, .. } | Change::SetLen { file, .. } => *file == self.inode,

@@ -294,6 +294,11 @@ impl Log {
         None
     }
 
+    /// Whether the last read failed, and is tried again later.
+    pub(super) fn must_read_again(&self) -> bool {
+        self.failed_read.is_some()
+    }
+
     /// What a read that failed with `error` found; `None` when it must be tried again.
     ///
     /// A file that is gone holds nothing any more. What a disk cannot read after some attempts counts as damage, page by

@@ -132,6 +132,10 @@ impl Store {
     }
 
     /// The next messages, if there are any.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there are messages of this start that could not be read and are tried
+    /// again later.
     pub(super) fn read(&mut self, source: Source) -> io::Result<Option<SpoolRead>> {
         let (log, (messages, loss)) = match source {
             Source::Live => {
@@ -139,7 +143,9 @@ impl Store {
                 // Behind the newest message of a log that grows no more there may be half a record, which was never
                 // promised: only what is missing at the end of the live log is a loss.
                 let found = live.read().or_else(|| live.damage_at_end().map(|loss| (Vec::new(), Some(loss))));
-                let Some(found) = found else { return Ok(None) };
+                let Some(found) = found else {
+                    return if live.must_read_again() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(None) };
+                };
                 (&*live, found)
             }
             Source::Leftover => match self.leftovers.read()? {

@@ -51,11 +51,11 @@ impl Worker {
     }
 
     pub(super) async fn append(&self, messages: Vec<EncodedMessage>) -> io::Result<Vec<Loss>> {
-        self.ask(|reply| Command::Append(messages, reply)).await
+        wait_for(self.ask(|reply| Command::Append(messages, reply))).await
     }
 
-    pub(super) async fn read(&self, source: Source) -> io::Result<Option<SpoolRead>> {
-        self.ask(|reply| Command::Read(source, reply)).await
+    pub(super) fn read(&self, source: Source) -> Answer<Option<SpoolRead>> {
+        self.ask(|reply| Command::Read(source, reply))
     }
 
     pub(super) fn acknowledge(&self, instance_id: Uuid, sequence: u64) {
@@ -64,24 +64,34 @@ impl Worker {
     }
 
     pub(super) async fn rewind(&self, instance_id: Uuid, newest: u64) -> io::Result<Option<u64>> {
-        self.ask(|reply| Command::Rewind(instance_id, newest, reply)).await
+        wait_for(self.ask(|reply| Command::Rewind(instance_id, newest, reply))).await
     }
 
     /// Syncs what is not yet, and clears up, after all that was asked before.
     pub(super) async fn close(&self) -> io::Result<()> {
-        self.ask(Command::Close).await
+        wait_for(self.ask(Command::Close)).await
     }
 
     pub(super) fn status(&self) -> SpoolStatus {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Command) -> io::Result<T> {
-        let gone = || io::Error::other("the thread of the spool has ended");
+    fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Command) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        // If the thread has ended, the answer says so.
+        let _ = self.commands.send(command(reply));
+        answer
     }
+}
+
+/// What the thread will say.
+pub(super) type Answer<T> = oneshot::Receiver<io::Result<T>>;
+
+/// Waits for what the thread says.
+pub(super) async fn wait_for<T>(
+    answer: impl Future<Output = Result<io::Result<T>, oneshot::error::RecvError>>,
+) -> io::Result<T> {
+    answer.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the spool has ended")))
 }
 
 /// The state of the thread.
