@@ -183,6 +183,7 @@
 //! | leftover logs that are open | 256 | each keeps a lock; the others wait, and are counted |
 //! | leftover logs that are sized up with a write or a read | 1024 | so that the first message of a start waits for no more |
 //! | what a log counts for beside its messages | 12 KiB | three blocks: directory, cursor, rest of the last segment |
+//! | retry of leftover logs that cannot be found or opened | 10 s | those of unknown size count for 12 KiB |
 //! | release of files that need not be retained longer | every 10 s, and with each acknowledgement | |
 //! | retry of a disk that refused messages, and of a read that failed | 1 s | |
 //! | attempts after which an unreadable page counts as damaged | 10 | |

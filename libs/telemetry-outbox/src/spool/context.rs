@@ -8,6 +8,8 @@ use crate::observer::{Event, Observer};
 
 /// Time until a read that failed is tried again.
 const READ_RETRY_PERIOD: Duration = Duration::from_secs(1);
+/// Time until logs that could not be found or opened are looked for again.
+const OPEN_RETRY_PERIOD: Duration = Duration::from_secs(10);
 
 /// The file system and the observer.
 #[derive(Debug, Clone)]
@@ -16,17 +18,20 @@ pub(super) struct Context {
     observer: Arc<dyn Observer>,
     /// Time until a read that failed is tried again.
     pub(super) read_retry_period: Duration,
+    /// Time until logs that could not be found or opened are looked for again.
+    pub(super) open_retry_period: Duration,
 }
 
 impl Context {
     pub(super) fn new(file_system: Arc<dyn FileSystem>, observer: Arc<dyn Observer>) -> Self {
-        Self { file_system, observer, read_retry_period: READ_RETRY_PERIOD }
+        let (read_retry_period, open_retry_period) = (READ_RETRY_PERIOD, OPEN_RETRY_PERIOD);
+        Self { file_system, observer, read_retry_period, open_retry_period }
     }
 
     /// The same, but what failed is tried again at the next call.
     #[cfg(test)]
     pub(super) fn retrying_at_once(self) -> Self {
-        Self { read_retry_period: Duration::ZERO, ..self }
+        Self { read_retry_period: Duration::ZERO, open_retry_period: Duration::ZERO, ..self }
     }
 
     pub(super) fn observe(&self, event: Event<'_>) {

@@ -5,10 +5,10 @@
 //! bound of the spool and is delivered or given up in its turn, while a bounded number of files is open, and no call takes
 //! longer than it takes to look into a bounded number of directories.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -21,7 +21,8 @@ pub(super) const OPEN_MAX: usize = 256;
 /// Logs whose size is found out with each call.
 const MEASURED_AT_A_TIME: usize = 1024;
 
-/// All logs but the live one, the oldest first: first those in `open`, then those in `waiting`, then those in `unmeasured`.
+/// All logs but the live one, the oldest first: first those in `open`, then those in `waiting`, then those in `unmeasured`. Those
+/// in `failed` are out of order.
 #[derive(Debug)]
 pub(super) struct Leftovers {
     directory: PathBuf,
@@ -32,6 +33,12 @@ pub(super) struct Leftovers {
     waiting: VecDeque<Waiting>,
     /// Only their names are known.
     unmeasured: VecDeque<PathBuf>,
+    /// They could not be opened, and are tried again.
+    failed: Vec<Waiting>,
+    /// When that was tried last.
+    tried_at: Option<Instant>,
+    /// The observer was told that they cannot be read.
+    reported: BTreeSet<PathBuf>,
     is_listed: bool,
     /// The destination lost messages: each log is delivered from its beginning.
     is_rewound: bool,
@@ -55,6 +62,9 @@ impl Leftovers {
             open_max,
             waiting: VecDeque::new(),
             unmeasured: VecDeque::new(),
+            failed: Vec::new(),
+            tried_at: None,
+            reported: BTreeSet::new(),
             is_listed: false,
             is_rewound: false,
             context,
@@ -63,12 +73,17 @@ impl Leftovers {
 
     /// Looks for logs, finds out the size of some more, and opens as many as may be open.
     pub(super) fn find(&mut self) {
-        if !std::mem::replace(&mut self.is_listed, true) {
-            self.list();
+        if self.tried_at.is_none_or(|tried| tried.elapsed() >= self.context.open_retry_period) {
+            self.tried_at = Some(Instant::now());
+            // Those that failed are older than those that were not looked at.
+            self.failed.drain(..).rev().for_each(|log| self.unmeasured.push_front(log.directory));
+            if !self.is_listed {
+                self.list();
+            }
         }
         for _ in 0..MEASURED_AT_A_TIME {
             let Some(directory) = self.unmeasured.pop_front() else { break };
-            let Some(log) = self.open_log(&directory) else { continue };
+            let Some(log) = self.open_log(&directory, 0) else { continue };
             if self.waiting.is_empty() && self.open.len() < self.open_max {
                 self.open.push_back(log);
             } else {
@@ -85,24 +100,29 @@ impl Leftovers {
                 found.retain(|path| Log::id_of(path).is_some_and(|id| id != self.live_id));
                 found.sort_by_cached_key(|path| context.file_system.modified(path).ok());
                 self.unmeasured = found.into();
+                self.is_listed = true;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => context.observe(Event::LeftoverUnreadable { directory: &self.directory, error: &error }),
+            Err(error) => {
+                let directory = self.directory.clone();
+                self.report(&directory, &error);
+            }
         }
     }
 
     /// Opens as many logs as may be open.
     pub(super) fn open_waiting(&mut self) {
         while self.open.len() < self.open_max
-            && let Some(Waiting { directory, .. }) = self.waiting.pop_front()
+            && let Some(Waiting { directory, bytes }) = self.waiting.pop_front()
         {
-            let log = self.open_log(&directory);
+            let log = self.open_log(&directory, bytes);
             self.open.extend(log);
         }
     }
 
-    /// The log in `directory`, unless there is nothing in it, or it is in use by another process.
-    fn open_log(&self, directory: &Path) -> Option<Log> {
+    /// The log in `directory`, which has `bytes` as far as is known, unless there is nothing in it, or it is in use by
+    /// another process. After an error it is tried again later.
+    fn open_log(&mut self, directory: &Path, bytes: u64) -> Option<Log> {
         let opened = Log::open(directory, self.context.clone()).and_then(|log| match log {
             Some(log) if log.is_finished() => log.delete().map(|()| None),
             Some(mut log) if self.is_rewound => {
@@ -114,12 +134,20 @@ impl Leftovers {
             log => Ok(log),
         });
         opened.unwrap_or_else(|error| {
-            self.context.observe(Event::LeftoverUnreadable { directory, error: &error });
+            self.report(directory, &error);
+            self.failed.push(Waiting { directory: directory.to_owned(), bytes });
             None
         })
     }
 
-    /// Whether there are logs that are not open.
+    /// Tells the observer once that `directory` cannot be read.
+    fn report(&mut self, directory: &Path, error: &io::Error) {
+        if self.reported.insert(directory.to_owned()) {
+            self.context.observe(Event::LeftoverUnreadable { directory, error });
+        }
+    }
+
+    /// Whether there are logs that are not open and can be opened at once.
     pub(super) fn has_more(&self) -> bool {
         !(self.waiting.is_empty() && self.unmeasured.is_empty())
     }
@@ -198,19 +226,19 @@ impl Leftovers {
     /// What all logs take on disk that were sized up.
     pub(super) fn disk_bytes(&self) -> u64 {
         let open = self.open.iter().map(Log::disk_bytes);
-        open.chain(self.waiting.iter().map(|log| log::OVERHEAD_BYTES + log.bytes)).sum()
+        open.chain(self.waiting.iter().chain(&self.failed).map(|log| log::OVERHEAD_BYTES + log.bytes)).sum()
     }
 
     /// Bytes of all messages, as far as is known.
     pub(super) fn bytes(&self) -> u64 {
         let open = self.open.iter().map(Log::bytes);
-        open.chain(self.waiting.iter().map(|log| log.bytes)).sum()
+        open.chain(self.waiting.iter().chain(&self.failed).map(|log| log.bytes)).sum()
     }
 
     /// Logs that may hold messages that the destination does not have.
     pub(super) fn undelivered(&self) -> usize {
         let open = self.open.iter().filter(|log| log.is_undelivered()).count();
-        open + self.waiting.len() + self.unmeasured.len()
+        open + self.waiting.len() + self.unmeasured.len() + self.failed.len()
     }
 
     /// Logs that are open, that wait, and of which only the names are known.

@@ -271,6 +271,29 @@ fn a_read_that_fails_once_costs_nothing() {
     }
 }
 
+/// What earlier programs left is found by the same start, though the disk cannot be read at first.
+#[test]
+fn logs_that_cannot_be_opened_at_first_are_delivered_by_the_same_start() {
+    let settings = settings(LARGE, OnFull::DropOldest, SyncPolicy::Always);
+    let reads = |fail_at: Option<u64>| {
+        let mut machine = Machine::new(settings.clone());
+        machine.run(&[Step::Write(2), Step::Restart, Step::Write(3), Step::Restart, Step::Write(1)]);
+        end_of_program(&mut machine);
+        let before = machine.disk.reads();
+        fail_at.into_iter().for_each(|at| machine.disk.fail_read_at(before + at));
+        let mut program = machine.start();
+        (0..3).for_each(|_| program.deliver_all(&mut machine));
+        machine.check_law(&fail_at);
+        assert_eq!(machine.named.len(), 0, "read {fail_at:?} failed");
+        assert_eq!(program.store.status().leftovers, 0, "read {fail_at:?} failed");
+        machine.disk.reads() - before
+    };
+    let all = reads(None);
+    for at in 1..=all {
+        reads(Some(at));
+    }
+}
+
 /// What a disk can never read is named, and the rest is delivered.
 #[test]
 fn pages_that_cannot_be_read_cost_what_is_in_them_and_are_named() {
