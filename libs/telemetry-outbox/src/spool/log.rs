@@ -173,16 +173,25 @@ impl Log {
         if self.segments.is_empty() { 0 } else { OVERHEAD_BYTES + self.bytes() }
     }
 
-    /// Whether the newest file is still where it was made.
+    /// Whether the directory and the newest file are still where they were made.
     pub(super) fn is_in_place(&self) -> bool {
-        self.segments.back().is_none_or(Segment::is_in_place)
+        self.is_locked() && self.segments.back().is_none_or(Segment::is_in_place)
     }
 
-    /// Makes the directory again after somebody removed it. What was in it is still readable, but only by this process.
+    /// Whether the file that this process holds the lock of is still there.
+    fn is_locked(&self) -> bool {
+        self.context.file_system.exists(&self.directory.join(LOCK_FILE))
+    }
+
+    /// Makes what is missing of the directory again after somebody removed it, or files in it. What was in them is still
+    /// readable, but only by this process.
     pub(super) fn restore(&mut self) -> io::Result<()> {
         self.unsynced_directories.append(&mut parents(&self.directory));
         self.context.file_system.create_dir_all(&self.directory)?;
-        self.lock = lock(&self.directory, &self.context)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        // A lock that is in place is ours, and cannot be taken twice.
+        if !self.is_locked() {
+            self.lock = lock(&self.directory, &self.context)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        }
         self.cursor = Cursor::of(&self.directory, self.file_system());
         self.cursor.write(self.acknowledged)
     }

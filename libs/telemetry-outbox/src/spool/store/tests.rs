@@ -280,6 +280,35 @@ fn a_directory_that_is_deleted_costs_nothing_while_the_process_runs() {
 }
 
 #[test]
+fn files_that_are_deleted_from_a_log_cost_nothing_while_the_process_runs() {
+    for name in [format!("{:020}.log", 1), "lock".to_owned(), "cursor".to_owned()] {
+        let mut host = Host::new(LARGE, OnFull::DropOldest);
+        host.append(2);
+        host.store.acknowledge(host.live(), 0).unwrap();
+        let log = host.settings.directory.join(host.live().to_string());
+        fs::remove_file(log.join(&name)).unwrap();
+        host.append(2);
+        host.append(1);
+        assert_eq!(host.sequences(Source::Live), [1, 2, 3, 4, 5], "{name}");
+        // No other process takes it for a leftover.
+        let mut other = store(host.settings.clone(), Uuid::from_u128(99));
+        assert_eq!(other.read(Source::Leftover).unwrap(), None, "{name}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_deleted_when_no_segment_is_in_it_is_made_again() {
+    let mut host = Host::new(64 << 10, OnFull::DropOldest);
+    host.append(2);
+    assert_eq!(host.sequences(Source::Live), [1, 2]);
+    host.store.live.as_mut().unwrap().release(Duration::ZERO, 0).unwrap();
+    assert_eq!(host.segments(), [] as [PathBuf; 0]);
+    fs::remove_dir_all(&host.settings.directory).unwrap();
+    host.append(1);
+    assert_eq!(host.sequences(Source::Live), [3]);
+}
+
+#[test]
 fn append_fails_until_the_directory_can_be_made() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
     fs::write(&host.settings.directory, "in the way").unwrap();
