@@ -122,7 +122,7 @@
 //!
 //! A **segment** is a sequence of records without a header, padding or a trailer. It is only appended to; `OnFull::Decimate`
 //! replaces it by a copy with fewer messages. The messages of a log are those of its segments in the order of their names. A
-//! segment gets no more messages once it has a 32nd of `max_bytes`. The segments of one log have ascending numbers, with holes
+//! segment gets no more messages once it has a 32nd of `max_bytes`, or 32 MiB. The segments of one log have ascending numbers, with holes
 //! where messages were given up.
 //!
 //! A **record**, all integers little endian:
@@ -176,7 +176,10 @@
 //! | share of the outbox that decimation frees | ⅛ | so that it is not done with each sample |
 //! | ranges in a gap record | 256 | more make another record |
 //! | message | 64 MiB | a larger one is not read back from disk |
-//! | segment | 1/32 of `max_bytes`, and one batch | what is given up at a time |
+//! | segment | 1/32 of `max_bytes`, at most 32 MiB, and one batch | what is given up at a time |
+//! | memory of the thread that gives up messages | twice the largest segment | a segment is read whole; what `OnFull::Decimate` keeps of segments waits until gap records are on disk, about 32 MiB at a time |
+//! | memory to pass over damage | the largest segment | it is searched to its end for the next record |
+//! | files that were given up and cannot be deleted | ⅛ of `max_bytes` | with more, the disk refuses messages |
 //! | segment that stays though acknowledged | below 1 MiB, of the live log | so that files are not made for each message |
 //! | segments of a log that are kept open | 40 | |
 //! | bytes that are read at a time | 1 MiB, or one message | a leftover log holds no more in memory |
@@ -192,7 +195,9 @@
 //! The **bound of the disk** is exceeded by the batch that is being written; by files that are given up until the next write,
 //! which holds the gap records; by what is in flight; and, after a start that finds more than 1024 leftover logs, until all are
 //! sized up. At most 256 logs are given up with a write, so after a crash loop with thousands of logs beyond the bound some
-//! writes go by until it holds. Of the live log nothing is given up meanwhile.
+//! writes go by until it holds. Of the live log nothing is given up meanwhile. Files that cannot be deleted exceed it by an
+//! eighth. With `OnFull::Decimate`, after a start with a lower bound, about 32 MiB of files are kept sparser with each write
+//! until it holds.
 //!
 //! **Retention**: acknowledged messages are kept for [`SpoolSettings::retain`] after their acknowledgement, over restarts, too.
 //! While more than 256 leftover logs wait, those that are delivered are deleted at once, since they would be in the way. When
@@ -204,7 +209,7 @@
 //! middle of and after each change of the disk; the power fails at each change, with ten ways in which unsynced changes survive
 //! (`file_system/simulated.rs`: any sectors of a write, lengths without content, names without files and files without names,
 //! removals undone); each change fails once, syncs included; the disk is full at each byte; each byte of a segment is flipped,
-//! zeroed or cut off; each read fails once, and pages fail for good.
+//! zeroed or cut off; each read fails once, and pages, removals and syncs fail for good.
 //!
 //! | invariant | tests |
 //! | --- | --- |

@@ -82,6 +82,10 @@ struct Faults {
     fail_read_at: Option<u64>,
     /// What of a file can never be read.
     unreadable: Option<(Inode, Range<u64>)>,
+    /// A file that cannot be removed.
+    unremovable: Option<PathBuf>,
+    /// No sync succeeds.
+    fails_syncs: bool,
     /// Bytes that all files may take.
     capacity: Option<u64>,
 }
@@ -155,6 +159,16 @@ impl SimulatedDisk {
         let mut state = self.state();
         let inode = state.seen.find(path);
         state.faults.unreadable = inode.ok().map(|inode| (inode, bytes));
+    }
+
+    /// Fails each attempt to remove the file at `path`.
+    pub(crate) fn make_unremovable(&self, path: PathBuf) {
+        self.state().faults.unremovable = Some(path);
+    }
+
+    /// Fails each sync.
+    pub(crate) fn fail_syncs(&self) {
+        self.state().faults.fails_syncs = true;
     }
 
     /// Lets all files together take `bytes`.
@@ -291,6 +305,10 @@ impl State {
         inode
     }
 
+    fn sync_outcome(&self) -> io::Result<()> {
+        if self.faults.fails_syncs { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
+    }
+
     /// Makes the changes that `is_synced` durable.
     fn sync(&mut self, is_synced: impl Fn(&Change) -> bool) {
         let (synced, unsynced) = std::mem::take(&mut self.unsynced).into_iter().partition(is_synced);
@@ -419,6 +437,9 @@ impl FileSystem for SimulatedDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.seen.find(path)?;
+        if state.faults.unremovable.as_deref() == Some(path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let (directory, name) = folder_and_name(path)?;
         let directory = state.seen.find(directory)?;
         state.tick()?;
@@ -437,6 +458,7 @@ impl FileSystem for SimulatedDisk {
         let mut state = self.state();
         let directory = state.seen.find(directory)?;
         state.tick()?;
+        state.sync_outcome()?;
         state.sync(
             |change| matches!(change, Change::Names(names) if names.iter().any(|(parent, ..)| *parent == directory)),
         );
@@ -492,7 +514,7 @@ impl OpenFile for Handle {
             Change::Write { file, .. } | Change::SetLen { file, .. } => *file == self.inode,
             Change::Names(_) => false,
         };
-        let outcome = state.tick();
+        let outcome = state.tick().and_then(|()| state.sync_outcome());
         if outcome.is_ok() {
             state.sync(is_of_file);
         } else {

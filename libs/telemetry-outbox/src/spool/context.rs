@@ -1,5 +1,6 @@
 //! What all parts of the spool need.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,11 @@ use crate::observer::{Event, Observer};
 const READ_RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Time until logs that could not be found or opened are looked for again.
 const OPEN_RETRY_PERIOD: Duration = Duration::from_secs(10);
+
+/// Does all of `steps`, and gives out the first error.
+pub(super) fn all(steps: impl IntoIterator<Item = io::Result<()>>) -> io::Result<()> {
+    steps.into_iter().fold(Ok(()), Result::and)
+}
 
 /// The file system and the observer.
 #[derive(Debug, Clone)]

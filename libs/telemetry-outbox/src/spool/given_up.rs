@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rangemap::RangeInclusiveSet;
 use uuid::Uuid;
 
+use super::record;
 use super::segment::Segment;
 use crate::batch::EncodedMessage;
 use crate::loss::Loss;
@@ -48,6 +49,22 @@ impl GivenUp {
     /// Whether gap records on disk name all of it.
     pub(super) fn is_reported(&self) -> bool {
         self.unreported.is_empty()
+    }
+
+    /// Bytes on disk that are given up.
+    pub(super) fn bytes(&self) -> u64 {
+        match &self.extent {
+            Extent::Segment(segment) => segment.len,
+            Extent::Part { lost_bytes, .. } => *lost_bytes,
+        }
+    }
+
+    /// Bytes of the messages that are kept.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        match &self.extent {
+            Extent::Segment(_) => 0,
+            Extent::Part { kept, .. } => kept.iter().map(record::size).sum(),
+        }
     }
 
     /// Bytes that are given up of the file that begins with number `segment`, if only a part of it is.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::context::Context;
+use super::context::{self, Context};
 use super::log::{self, Log, LogRead};
 use crate::observer::Event;
 
@@ -153,19 +153,21 @@ impl Leftovers {
     }
 
     /// The next messages that are not acknowledged, with their log, if there are any.
-    pub(super) fn read(&mut self) -> io::Result<Option<(&Log, LogRead)>> {
+    pub(super) fn read(&mut self) -> Option<(&Log, LogRead)> {
         loop {
             self.find();
             if let Some((index, found)) = self.read_open() {
-                return Ok(Some((&self.open[index], found)));
+                return Some((&self.open[index], found));
             }
             if !self.has_more() {
-                return Ok(None);
+                return None;
             }
             // What is delivered makes way, retained or not.
-            self.release(Duration::ZERO)?;
+            if let Err(error) = self.release(Duration::ZERO) {
+                self.context.observe(Event::CleanupFailed { error: &error });
+            }
             if self.open.len() >= self.open_max {
-                return Ok(None);
+                return None;
             }
         }
     }
@@ -192,20 +194,21 @@ impl Leftovers {
 
     /// Deletes what was acknowledged longer than `retain` ago.
     pub(super) fn release(&mut self, retain: Duration) -> io::Result<()> {
-        self.open.iter_mut().try_for_each(|log| log.release(retain, 0))?;
-        self.delete_finished()
+        let released = context::all(self.open.iter_mut().map(|log| log.release(retain, 0)));
+        released.and(self.delete_finished())
     }
 
     /// Deletes logs in which nothing is needed any more.
     pub(super) fn delete_finished(&mut self) -> io::Result<()> {
+        let mut deleted = Ok(());
         while let Some(index) = self.open.iter().position(Log::is_finished) {
             let Some(log) = self.open.remove(index) else { break };
             if log.is_announced {
                 self.context.observe(Event::LeftoverDelivered { instance_id: log.instance_id });
             }
-            log.delete()?;
+            deleted = deleted.and(log.delete());
         }
-        Ok(())
+        deleted
     }
 
     /// Goes back to the beginning of every log but that of `instance_id`.

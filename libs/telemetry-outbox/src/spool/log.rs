@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use telemetry_proto::v1::GapReason;
 use uuid::Uuid;
 
-use super::context::Context;
+use super::context::{self, Context};
 use super::cursor::{self, Cursor};
 use super::given_up::{Extent, GivenUp};
 use super::record;
@@ -225,7 +225,7 @@ impl Log {
 
     /// Makes what was appended survive a power failure.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.segments.iter_mut().try_for_each(Segment::sync)?;
+        context::all(self.segments.iter_mut().map(Segment::sync))?;
         while let Some(directory) = self.unsynced_directories.first() {
             match self.context.file_system.sync_dir(directory) {
                 // A directory that must not be read, or that cannot change, was not made by us.
@@ -426,12 +426,14 @@ impl Log {
     }
 
     fn delete_oldest(&mut self) -> io::Result<()> {
-        if let Some(oldest) = self.segments.pop_front() {
+        if let Some(oldest) = self.segments.front() {
+            // What cannot be deleted still counts.
+            oldest.delete()?;
+            self.segments.pop_front();
             self.position = match self.position.segment {
                 0 => Position::default(),
                 segment => Position { segment: segment - 1, ..self.position },
             };
-            oldest.delete()?;
         }
         Ok(())
     }
@@ -439,7 +441,8 @@ impl Log {
     /// Gives up the oldest file that is neither in flight nor being written. What is lost by it.
     pub(super) fn give_up_oldest(&mut self) -> io::Result<Option<Vec<Loss>>> {
         let Some(index) = self.candidates().next() else { return Ok(None) };
-        let (messages, unreadable) = self.segments[index].read_all()?;
+        let end = self.segments.get(index + 1).map(|next| next.first);
+        let (messages, unreadable) = self.segments[index].read_all(end)?;
         let losses = self.losses(&messages, GapReason::SpoolFull, unreadable);
         let segment = self.segments.remove(index).map(Extent::Segment);
         self.given_up.extend(segment.map(|extent| GivenUp::new(extent, &losses)));
@@ -450,8 +453,9 @@ impl Log {
     pub(super) fn decimate(&mut self) -> io::Result<Option<Vec<Loss>>> {
         let whole = self.candidates().filter(|index| self.given_up_bytes(self.segments[*index].first) == 0);
         let least = whole.min_by_key(|index| self.segments[*index].decimated);
+        let end = least.and_then(|index| self.segments.get(index + 1)).map(|next| next.first);
         let Some(segment) = least.and_then(|index| self.segments.get_mut(index)) else { return Ok(None) };
-        let (messages, unreadable) = segment.read_all()?;
+        let (messages, unreadable) = segment.read_all(end)?;
         let mut goes = false;
         let (lost, kept): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| {
             goes ^= !message.is_gap_record;
@@ -515,18 +519,32 @@ impl Log {
 
     /// Deletes what was given up and is named by gap records on disk. What is in flight meanwhile arrives all the same.
     pub(super) fn delete_reported(&mut self) -> io::Result<()> {
-        while let Some(index) = self.given_up.iter().position(GivenUp::is_reported) {
-            match &self.given_up[index].extent {
-                Extent::Segment(segment) => segment.delete()?,
-                Extent::Part { first, kept, .. } => {
-                    if let Some(at) = self.candidates().find(|at| self.segments[*at].first == *first) {
-                        self.segments[at].replace(kept)?;
-                    }
-                }
+        let (reported, rest) = std::mem::take(&mut self.given_up).into_iter().partition(GivenUp::is_reported);
+        self.given_up = rest;
+        let deleted = context::all(reported.into_iter().map(|given_up: GivenUp| {
+            self.delete_given_up(&given_up.extent).inspect_err(|_| self.given_up.push(given_up))
+        }));
+        deleted
+    }
+
+    fn delete_given_up(&mut self, extent: &Extent) -> io::Result<()> {
+        match extent {
+            Extent::Segment(segment) => segment.delete(),
+            Extent::Part { first, kept, .. } => {
+                let at = self.candidates().find(|at| self.segments[*at].first == *first);
+                at.map_or(Ok(()), |at| self.segments[at].replace(kept))
             }
-            self.given_up.remove(index);
         }
-        Ok(())
+    }
+
+    /// Bytes that are given up and named, and are still on disk: they could not be deleted.
+    pub(super) fn undeleted_bytes(&self) -> u64 {
+        self.given_up.iter().filter(|given_up| given_up.is_reported()).map(GivenUp::bytes).sum()
+    }
+
+    /// Bytes of memory that are kept until the rest of their files can be deleted.
+    pub(super) fn kept_in_memory(&self) -> u64 {
+        self.given_up.iter().map(GivenUp::kept_bytes).sum()
     }
 
     /// Whether there may be messages in the log that the destination does not have.

@@ -180,12 +180,21 @@ impl Segment {
         Chunk { end, damaged: true, ..Chunk::default() }
     }
 
-    /// Every message that can be read, and the numbers of those that cannot, as far as their neighbours tell.
-    pub(super) fn read_all(&mut self) -> io::Result<(Vec<EncodedMessage>, Vec<RangeInclusive<u64>>)> {
+    /// Every message that can be read, and the numbers of those that cannot, as far as their neighbours tell. The next file
+    /// of the log begins with number `end`, if there is one.
+    ///
+    /// # Errors
+    /// When nothing is known of what cannot be read: it is at the end of the last file.
+    pub(super) fn read_all(&mut self, end: Option<u64>) -> io::Result<(Vec<EncodedMessage>, Vec<RangeInclusive<u64>>)> {
         let (mut messages, mut unreadable): (Vec<EncodedMessage>, Vec<_>) = (Vec::new(), Vec::new());
         let (mut offset, mut next, mut damaged) = (0, self.first, false);
+        let (mut passed_over, mut failed) = (1, None);
         while offset < self.len {
-            let chunk = self.read(offset)?;
+            let chunk = self.read(offset).unwrap_or_else(|error| {
+                failed = Some(error);
+                passed_over *= 2;
+                self.pass_over(offset, passed_over)
+            });
             offset = chunk.end;
             damaged |= chunk.damaged;
             if let [first, .., last] | [first @ last] = chunk.messages.as_slice() {
@@ -193,11 +202,15 @@ impl Segment {
                     unreadable.push(next..=first.sequence - 1);
                 }
                 next = last.sequence + 1;
+                failed = None;
             }
             messages.extend(chunk.messages);
         }
-        let last = self.last.filter(|last| damaged && next <= *last);
-        unreadable.extend(last.map(|last| next..=last));
+        let last = self.last.or_else(|| end.filter(|_| failed.is_some()).map(|end| end.saturating_sub(1)));
+        match (failed, last) {
+            (Some(error), None) => return Err(error),
+            (_, last) => unreadable.extend(last.filter(|last| damaged && next <= *last).map(|last| next..=last)),
+        }
         Ok((messages, unreadable))
     }
 

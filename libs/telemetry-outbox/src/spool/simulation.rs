@@ -17,7 +17,7 @@ use crate::file_system::FileSystem;
 use crate::file_system::simulated::Torn;
 use crate::settings::{OnFull, SpoolSettings, SyncPolicy};
 use crate::testing::sample;
-use machine::{Machine, Step, Survives};
+use machine::{Machine, Program, Step, Survives};
 
 /// Room for about 300 samples, in files of ten. A gap record must fit into a file.
 const SMALL: u64 = 40 << 10;
@@ -312,6 +312,64 @@ fn pages_that_cannot_be_read_cost_what_is_in_them_and_are_named() {
         let record = len / 256;
         let hit = (bad.end - bad.start) / record + 2;
         assert!((machine.named.len() as u64) <= 2 * hit, "{} named, {hit} hit", machine.named.len());
+    }
+}
+
+/// Leaves some files of an earlier program on a small disk. The next program, and the oldest of these files.
+fn with_leftovers(on_full: OnFull) -> (Machine, Program, PathBuf) {
+    let mut machine = Machine::new(settings(SMALL, on_full, SyncPolicy::Always));
+    machine.run(&[Step::Write(12), Step::Write(12), Step::Write(12), Step::Write(12)]);
+    end_of_program(&mut machine);
+    let is_segment = |path: &PathBuf| path.extension().is_some();
+    let oldest = machine.disk.files().into_iter().find(is_segment).unwrap();
+    let program = machine.start();
+    (machine, program, oldest)
+}
+
+/// Writes more than fits. How much the files took at most.
+fn overflow(machine: &mut Machine, program: &mut Program) -> u64 {
+    let used = (0..60).map(|_| {
+        (0..12).for_each(|_| drop(program.outbox.append(sample()).unwrap()));
+        program.write(machine);
+        machine.disk.used()
+    });
+    used.max().unwrap()
+}
+
+#[test]
+fn a_file_that_can_never_be_read_is_given_up_like_others() {
+    for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+        let (mut machine, mut program, oldest) = with_leftovers(on_full);
+        machine.disk.make_unreadable(&oldest, 0..u64::MAX);
+        assert!(overflow(&mut machine, &mut program) < SMALL + SMALL / 4);
+        assert_eq!(program.outbox.status().messages, 0, "everything was written");
+        assert!(machine.disk.len(&oldest).is_err(), "it was deleted");
+        (0..20).for_each(|_| program.deliver_all(&mut machine));
+        machine.check_law(&on_full);
+    }
+}
+
+#[test]
+fn a_file_that_can_never_be_deleted_stops_nothing_else() {
+    for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+        let (mut machine, mut program, oldest) = with_leftovers(on_full);
+        machine.disk.make_unremovable(oldest);
+        assert!(overflow(&mut machine, &mut program) < SMALL + SMALL / 4);
+        assert_eq!(program.outbox.status().messages, 0, "everything was written");
+        program.deliver_all(&mut machine);
+        machine.check_law(&on_full);
+    }
+}
+
+/// What is given up stays until gap records that name it are synced, which never happens: the disk then takes no more.
+#[test]
+fn a_disk_that_syncs_no_more_keeps_its_bound() {
+    for on_full in [OnFull::DropOldest, OnFull::Decimate] {
+        let (mut machine, mut program, _) = with_leftovers(on_full);
+        machine.disk.fail_syncs();
+        let used = overflow(&mut machine, &mut program);
+        assert!(used < SMALL + SMALL / 2, "{used}");
+        assert!(program.outbox.status().messages > 0, "in memory");
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use uuid::Uuid;
 
-use super::context::Context;
+use super::context::{self, Context};
 use super::leftovers::{self, Leftovers};
 use super::log::Log;
 use crate::batch::EncodedMessage;
@@ -15,6 +15,10 @@ use crate::status::SpoolStatus;
 
 /// The share of the spool that a file may take: what is given up at a time when it is full.
 const SEGMENT_SHARE: u64 = 32;
+/// The most that a file takes, however large the spool: it is held in memory while a part of it is given up.
+const SEGMENT_MAX_BYTES: u64 = 32 << 20;
+/// The share of the spool that may be given up and not be deleted before no more is written.
+const UNDELETED_SHARE: u64 = 8;
 /// A file below this is kept for more, though everything in it is acknowledged.
 const SMALL_SEGMENT_BYTES: u64 = 1 << 20;
 
@@ -68,7 +72,7 @@ impl Store {
 
     /// Appends messages of this instance, all or none, and makes room for them. What had to be given up for that.
     pub(super) fn append(&mut self, messages: &[EncodedMessage]) -> io::Result<Vec<Loss>> {
-        let segment_bytes = self.settings.max_bytes / SEGMENT_SHARE;
+        let segment_bytes = (self.settings.max_bytes / SEGMENT_SHARE).min(SEGMENT_MAX_BYTES);
         self.leftovers.find();
         self.make_room()?;
         let live = match &mut self.live {
@@ -85,36 +89,58 @@ impl Store {
         Ok(std::mem::take(&mut self.losses))
     }
 
-    /// Gives up the least valuable until what is kept fits.
+    /// Gives up the least valuable until what is kept fits. An error of one file is one of the call only if no other makes
+    /// room.
     fn make_room(&mut self) -> io::Result<()> {
+        if self.is_undeleted_too_much() {
+            self.delete_reported();
+            if self.is_undeleted_too_much() {
+                return Err(io::Error::other("files that were given up cannot be deleted"));
+            }
+        }
         while self.disk_bytes() > self.settings.max_bytes {
-            if self.release_oldest()? {
+            let released = self.release_oldest();
+            if let Ok(true) = released {
                 continue;
             }
             self.leftovers.open_waiting();
+            let has_memory = self.logs().map(|log| log.kept_in_memory()).sum::<u64>() < SEGMENT_MAX_BYTES;
             let decimated = match self.settings.on_full {
-                OnFull::Decimate => self.give_up_by(Log::decimate)?,
-                OnFull::DropOldest => None,
+                OnFull::Decimate if has_memory => self.give_up_by(Log::decimate),
+                // The rest is decimated once gap records name what was given up before it.
+                OnFull::Decimate => break,
+                OnFull::DropOldest => Ok(None),
             };
             let given_up = match decimated {
-                Some(losses) => Some(losses),
-                None => self.give_up_by(Log::give_up_oldest)?,
+                Ok(Some(losses)) => Ok(Some(losses)),
+                decimated => self.give_up_by(Log::give_up_oldest).and_then(|given_up| match given_up {
+                    None => decimated,
+                    given_up => Ok(given_up),
+                }),
             };
-            // All the rest is in flight, or being written, or waits until gap records name what was given up before it.
-            let Some(losses) = given_up else { break };
-            self.losses.extend(losses);
+            match given_up {
+                Ok(Some(losses)) => self.losses.extend(losses),
+                // All the rest is in flight, or being written, or waits until gap records name what was given up before it.
+                Ok(None) => return released.map(drop),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 
+    fn is_undeleted_too_much(&mut self) -> bool {
+        let undeleted: u64 = self.logs().map(|log| log.undeleted_bytes()).sum();
+        undeleted > self.settings.max_bytes / UNDELETED_SHARE
+    }
+
     /// Deletes the oldest file that is acknowledged. Whether there was one.
     fn release_oldest(&mut self) -> io::Result<bool> {
-        let released = self.logs().find_map(|log| match log.release_oldest() {
-            Ok(false) => None,
-            released => Some(released),
-        });
-        self.leftovers.delete_finished()?;
-        released.unwrap_or(Ok(false))
+        let released = first_that(self.logs(), |log| log.release_oldest().map(|released| released.then_some(())));
+        let released = released.map(|released| released.is_some());
+        match self.leftovers.delete_finished() {
+            Err(error) if !matches!(released, Ok(true)) => Err(error),
+            _ => released,
+        }
     }
 
     /// What the oldest log gives up by `action` that has something to give up.
@@ -123,7 +149,7 @@ impl Store {
     fn give_up_by(&mut self, action: fn(&mut Log) -> io::Result<Option<Vec<Loss>>>) -> io::Result<Option<Vec<Loss>>> {
         let is_live_next = !self.leftovers.has_more();
         let live = self.live.as_mut().filter(|_| is_live_next);
-        self.leftovers.open_logs().chain(live).find_map(|log| action(log).transpose()).transpose()
+        first_that(self.leftovers.open_logs().chain(live), action)
     }
 
     /// Takes back losses that nobody heard of.
@@ -148,7 +174,7 @@ impl Store {
                 };
                 (&*live, found)
             }
-            Source::Leftover => match self.leftovers.read()? {
+            Source::Leftover => match self.leftovers.read() {
                 Some(found) => found,
                 None => return Ok(None),
             },
@@ -167,19 +193,15 @@ impl Store {
 
     /// Notes that the destination has all messages of an instance up to `sequence`, and deletes what is free by that.
     pub(super) fn acknowledge(&mut self, instance_id: Uuid, sequence: u64) -> io::Result<()> {
-        if let Some(log) = self.log(instance_id) {
-            log.acknowledge(sequence)?;
-        }
-        self.release()
+        let noted = self.log(instance_id).map_or(Ok(()), |log| log.acknowledge(sequence));
+        noted.and(self.release())
     }
 
     /// Deletes what was acknowledged and need not be retained longer.
     pub(super) fn release(&mut self) -> io::Result<()> {
         let retain = self.settings.retain;
-        if let Some(live) = &mut self.live {
-            live.release(retain, SMALL_SEGMENT_BYTES)?;
-        }
-        self.leftovers.release(retain)
+        let released = self.live.as_mut().map_or(Ok(()), |live| live.release(retain, SMALL_SEGMENT_BYTES));
+        released.and(self.leftovers.release(retain))
     }
 
     /// Goes back to what comes after `newest`, and in the logs of other starts to their beginning. The lowest number of the
@@ -252,11 +274,26 @@ impl Store {
             self.context.observe(Event::SyncFailed { error: &error });
             return;
         }
-        let deleted = self.logs().try_for_each(Log::delete_reported);
-        if let Err(error) = deleted.and_then(|()| self.leftovers.delete_finished()) {
+        let deleted = context::all(self.logs().map(Log::delete_reported));
+        if let Err(error) = deleted.and(self.leftovers.delete_finished()) {
             self.context.observe(Event::CleanupFailed { error: &error });
         }
     }
+}
+
+/// What the first log gives that has anything to give. An error counts only if none has.
+fn first_that<'a, T>(
+    logs: impl Iterator<Item = &'a mut Log>,
+    mut action: impl FnMut(&mut Log) -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
+    let mut outcome = Ok(None);
+    for log in logs {
+        match action(log) {
+            Ok(Some(given)) => return Ok(Some(given)),
+            given => outcome = outcome.and_then(|_| given),
+        }
+    }
+    outcome
 }
 
 #[cfg(test)]

@@ -390,6 +390,18 @@ fn damage_in_a_file_that_is_given_up_or_decimated_is_named_too() {
     }
 }
 
+/// A file is held in memory while a part of it is given up.
+#[test]
+fn a_file_stays_small_in_a_large_spool() {
+    const MIB: u64 = 1 << 20;
+    let mut host = Host::new(1 << 40, OnFull::DropOldest);
+    for sequence in 1..=40 {
+        host.append_these(&[EncodedMessage { body: vec![b'm'; MIB as usize].into(), ..message(sequence) }]);
+    }
+    let sizes: Vec<_> = host.segments().iter().map(|path| fs::metadata(path).unwrap().len()).collect();
+    assert!(sizes.len() == 2 && sizes.iter().all(|size| *size <= 33 * MIB), "{sizes:?}");
+}
+
 #[test]
 fn a_start_is_left_until_its_last_message_is_acknowledged() {
     let mut host = Host::new(LARGE, OnFull::DropOldest);
