@@ -45,6 +45,8 @@ pub(crate) enum Open {
     New,
     /// To read and write what is there; the file is made if it is not.
     Update,
+    /// To read and write what is there.
+    Existing,
 }
 
 /// A file that is open.
@@ -103,6 +105,7 @@ impl FileSystem for HostFileSystem {
             Open::Read => &mut options,
             Open::New => options.write(true).create(true).truncate(true),
             Open::Update => options.write(true).create(true).truncate(false),
+            Open::Existing => options.write(true),
         };
         Ok(Box::new(options.open(path)?))
     }

@@ -152,13 +152,13 @@
 //! | what happens | what is there afterwards |
 //! | --- | --- |
 //! | the process is killed | All that was written. What was in memory alone is lost: what was appended since the last write began, or all that waits if the disk failed. Acknowledged messages may come again if the cursor was not written. |
-//! | power is lost, `SyncPolicy::Always` | All messages that were offered to the destination. |
-//! | power is lost, `SyncPolicy::Within` | All messages older than the duration. |
+//! | power is lost, `SyncPolicy::Always` | All messages that were offered to the destination, unless a sync failed. |
+//! | power is lost, `SyncPolicy::Within` | All messages older than the duration, unless a sync failed. |
 //! | power is lost, `SyncPolicy::Never` | What the operating system had written by itself. Gap records may be lost with the files that they name. |
 //! | the disk is full | What is there. A batch is written whole or cut off again. Messages are delivered from memory and written again once there is room; the disk is tried every second. |
 //! | the disk is read-only, or its directory cannot be made | As with a full disk. Leftover logs are not delivered while they cannot be locked. |
 //! | the disk hangs | After 10 s as with a full disk, until it answers. Messages that are on disk and were not read wait for it, except for the batch that was written last; newer ones wait behind them. |
-//! | a sync fails | The observer is told. The segment is written once more before the next sync, since the operating system may hold what it lost for written. |
+//! | a sync fails | The observer is told, and messages are delivered all the same. The segment is written once more before the next sync, since the operating system may hold what it lost for written. |
 //! | the directory is deleted while the program runs | Everything: files that were open are still read. The directory is made again for new messages. Segments that were closed (see Limits) and leftover logs are lost. Numbers of closed segments are named. |
 //! | a record is cut off at the end of a log | The messages before it. It was never promised, and is not named, unless this process wrote it whole. |
 //! | records are damaged in the middle | The others. The missing numbers are named with the reason `SPOOL_DAMAGED`. |
@@ -187,7 +187,7 @@
 //! | leftover logs that are sized up with a write or a read | 1024 | so that the first message of a start waits for no more |
 //! | what a log counts for beside its messages | 12 KiB | three blocks: directory, cursor, rest of the last segment |
 //! | retry of leftover logs that cannot be found or opened | 10 s | those of unknown size count for 12 KiB |
-//! | release of files that need not be retained longer | every 10 s, and with each acknowledgement | |
+//! | release of files that need not be retained longer | with each acknowledgement, and when nothing was asked of the disk for 10 s | |
 //! | retry of a disk that refused messages, and of a read that failed | 1 s | |
 //! | attempts after which an unreadable page counts as damaged | 10 | |
 //! | time after which a write counts as refused | 10 s | at the end, 1 s after the outbox was closed |
@@ -230,7 +230,10 @@
 //!   tell.
 //! - **Messages in memory** when the process ends. Without a spool these are all that wait.
 //! - **Order between instances.** The live instance goes first; leftover logs follow, the oldest first.
-//! - **The end of a log that is damaged** after the process that wrote it ended: how much was there is not known.
+//! - **The names in a gap record that is damaged** on disk. Its own number is named, but not the numbers that it named.
+//! - **A common bound for processes that share a directory.** Each counts its own log and those that no process holds.
+//! - **The end of a log that is damaged** after the process that wrote it ended: how much was there is not known. A last segment
+//!   of which the disk can read nothing is such an end.
 //! - **Secrecy.** Messages are not encrypted, and files have the permissions that the umask leaves.
 //! - **Network file systems.** The lock and the syncs must do what they do on a local one.
 //! - **A change of the format without notice is not made**: another format will have another magic.

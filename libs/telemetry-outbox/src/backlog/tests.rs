@@ -81,17 +81,31 @@ impl Start {
         let _ = self.filling.await;
         drop((self.backlog, self.spool));
         let lock = File::open(settings.directory.join(instance_id.to_string()).join("lock")).unwrap();
-        while lock.try_lock().is_err() {
-            sleep(Duration::from_millis(1)).await;
-        }
+        eventually("the lock is free", || lock.try_lock().is_ok()).await;
         instance_id
     }
 
     /// Waits until everything up to `last` is on disk.
     async fn spooled(&self, last: u64) {
-        while self.spool.written() < last {
-            sleep(Duration::from_millis(1)).await;
-        }
+        eventually("the messages are on disk", || self.spool.written() >= last).await;
+    }
+}
+
+/// Waits until `is_so`, half a minute at most.
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let since = std::time::Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < Duration::from_secs(30), "in vain: {what}");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// As [`eventually`], while the clock of the runtime stands still.
+async fn on_disk_with_clock_paused(spool: &Spool, last: u64) {
+    let since = std::time::Instant::now();
+    while spool.written() < last {
+        assert!(since.elapsed() < Duration::from_secs(30), "in vain: {last} is not on disk");
+        tokio::task::yield_now().await;
     }
 }
 
@@ -257,9 +271,7 @@ async fn a_sync_that_hangs_does_not_hold_up_messages() {
     let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
     disk.hang(Hang::Syncs);
     start.sample(1);
-    while start.spool.written() < 1 {
-        tokio::task::yield_now().await;
-    }
+    on_disk_with_clock_paused(&start.spool, 1).await;
     start.sample(2);
     // The first is on disk, and the disk cannot be read.
     assert_eq!(start.take_until(3).await, [1, 2, 3]);
@@ -275,9 +287,7 @@ async fn messages_wait_for_older_ones_on_a_disk_that_hangs() {
     let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
     for last in 1..=2 {
         start.sample(1);
-        while start.spool.written() < last {
-            tokio::task::yield_now().await;
-        }
+        on_disk_with_clock_paused(&start.spool, last).await;
     }
     disk.hang(Hang::Everything);
     start.sample(1);

@@ -28,6 +28,8 @@ use tree::{Change, Inode, Node, ROOT, Tree};
 
 /// The error of a disk that cannot read.
 const EIO: i32 = 5;
+/// The error of a write to a file that was opened to be read.
+const EBADF: i32 = 9;
 
 /// A disk. A clone is the same one.
 #[derive(Debug, Clone)]
@@ -95,6 +97,7 @@ struct Handle {
     disk: SimulatedDisk,
     inode: Inode,
     boot: u64,
+    is_writable: bool,
 }
 
 #[derive(Debug)]
@@ -166,9 +169,9 @@ impl SimulatedDisk {
         self.state().faults.unremovable = Some(path);
     }
 
-    /// Fails each sync.
-    pub(crate) fn fail_syncs(&self) {
-        self.state().faults.fails_syncs = true;
+    /// Fails each sync, or no more.
+    pub(crate) fn fail_syncs(&self, fails: bool) {
+        self.state().faults.fails_syncs = fails;
     }
 
     /// Lets all files together take `bytes`.
@@ -406,14 +409,14 @@ impl FileSystem for SimulatedDisk {
                 state.tick_read()?;
                 inode
             }
-            (Some(inode), Open::Update) => inode,
-            (None, Open::Read) => return Err(io::ErrorKind::NotFound.into()),
+            (Some(inode), Open::Update | Open::Existing) => inode,
+            (None, Open::Read | Open::Existing) => return Err(io::ErrorKind::NotFound.into()),
             (None, Open::New | Open::Update) => {
                 state.tick()?;
                 state.make(directory, name, Node::File(Vec::new()))
             }
         };
-        Ok(Box::new(Handle { disk: self.clone(), inode, boot: state.boot }))
+        Ok(Box::new(Handle { disk: self.clone(), inode, boot: state.boot, is_writable: how != Open::Read }))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
@@ -485,6 +488,9 @@ impl OpenFile for Handle {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if !self.is_writable {
+            return Err(io::Error::from_raw_os_error(EBADF));
+        }
         let mut state = self.state()?;
         let outcome = state.tick();
         let new = (offset + bytes.len() as u64).saturating_sub(state.seen.content(self.inode)?.len() as u64);

@@ -98,7 +98,7 @@ impl Leftovers {
         match context.file_system.list(&self.directory) {
             Ok(mut found) => {
                 found.retain(|path| Log::id_of(path).is_some_and(|id| id != self.live_id));
-                found.sort_by_cached_key(|path| context.file_system.modified(path).ok());
+                found.sort_by_cached_key(|path| Log::made_at(path, &context));
                 self.unmeasured = found.into();
                 self.is_listed = true;
             }

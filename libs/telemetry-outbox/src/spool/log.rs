@@ -133,7 +133,15 @@ impl Log {
     /// A crash, or a power failure that undid the renaming, leaves the hidden name of a new log.
     pub(super) fn id_of(directory: &Path) -> Option<Uuid> {
         let name = directory.file_name()?.to_str()?;
-        Uuid::try_parse(name.strip_prefix('.').unwrap_or(name)).ok()
+        let name = name.strip_prefix('.').unwrap_or(name);
+        Uuid::try_parse(name).ok().filter(|id| id.to_string() == name)
+    }
+
+    /// When the log in `directory` was made, as far as can be told. The time of the directory is later: it changes with each
+    /// file that is deleted in it.
+    pub(super) fn made_at(directory: &Path, context: &Context) -> Option<SystemTime> {
+        let modified = |path: &Path| context.file_system.modified(path);
+        modified(&directory.join(LOCK_FILE)).or_else(|_| modified(directory)).ok()
     }
 
     fn new(instance_id: Uuid, directory: PathBuf, lock: Lock, context: Context) -> Self {

@@ -15,6 +15,8 @@ use crate::file_system::{FileSystem, Open, OpenFile};
 const EXTENSION: &str = "log";
 /// The extension of a copy that will take the place of a segment.
 const COPY_EXTENSION: &str = "new";
+/// Digits of a number in the name of a file.
+const NAME_DIGITS: usize = 20;
 /// What is read at a time: some batches, so that a spool is drained without a call for each.
 const CHUNK_BYTES: usize = 1 << 20;
 /// The unit in which a file system reads from the disk, and fails to.
@@ -65,13 +67,15 @@ pub(super) fn is_unfinished_copy(path: &Path) -> bool {
 
 fn number_with(extension: &str, path: &Path) -> Option<u64> {
     let stem = path.file_name()?.to_str()?.strip_suffix(extension)?.strip_suffix('.')?;
-    stem.parse().ok()
+    // Other names, such as `+5.log`, are not ours.
+    let is_ours = stem.len() == NAME_DIGITS && stem.bytes().all(|digit| digit.is_ascii_digit());
+    is_ours.then(|| stem.parse().ok()).flatten()
 }
 
 impl Segment {
     /// A new file for messages from number `first` on.
     pub(super) fn create(directory: &Path, first: u64, file_system: Arc<dyn FileSystem>) -> io::Result<Self> {
-        let path = directory.join(format!("{first:020}.{EXTENSION}"));
+        let path = directory.join(format!("{first:0NAME_DIGITS$}.{EXTENSION}"));
         let file = file_system.open(&path, Open::New)?;
         Ok(Self { file: Some(file), ..Self::at(path, first, 0, file_system) })
     }
@@ -290,7 +294,41 @@ impl Segment {
     fn file(&mut self) -> io::Result<&dyn OpenFile> {
         match &mut self.file {
             Some(file) => Ok(&**file),
-            none => Ok(&**none.insert(self.file_system.open(&self.path, Open::Read)?)),
+            none => {
+                // What a failed sync has lost is written once more.
+                let how = if self.is_unsynced { Open::Existing } else { Open::Read };
+                Ok(&**none.insert(self.file_system.open(&self.path, how)?))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::file_system::simulated::SimulatedDisk;
+
+    #[test]
+    fn a_file_that_was_closed_before_its_sync_failed_is_synced_later() {
+        let disk = SimulatedDisk::new();
+        let mut segment = Segment::create(Path::new("/"), 1, Arc::new(disk.clone())).unwrap();
+        let message = EncodedMessage { sequence: 1, body: "message".into(), is_gap_record: false };
+        segment.append(&[message]).unwrap();
+        segment.close();
+        disk.fail_syncs(true);
+        assert!(segment.sync().is_err());
+        disk.fail_syncs(false);
+        segment.sync().unwrap();
+    }
+
+    #[test]
+    fn other_names_are_not_those_of_segments() {
+        assert_eq!(first_of(Path::new("00000000000000000005.log")), Some(5));
+        for name in
+            ["5.log", "+5.log", "+0000000000000000005.log", "00000000000000000005.txt", "000000000000000000005.log"]
+        {
+            assert_eq!(first_of(Path::new(name)), None, "{name}");
         }
     }
 }

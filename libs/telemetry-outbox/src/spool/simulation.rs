@@ -366,7 +366,7 @@ fn a_file_that_can_never_be_deleted_stops_nothing_else() {
 fn a_disk_that_syncs_no_more_keeps_its_bound() {
     for on_full in [OnFull::DropOldest, OnFull::Decimate] {
         let (mut machine, mut program, _) = with_leftovers(on_full);
-        machine.disk.fail_syncs();
+        machine.disk.fail_syncs(true);
         let used = overflow(&mut machine, &mut program);
         assert!(used < SMALL + SMALL / 2, "{used}");
         assert!(program.outbox.status().messages > 0, "in memory");

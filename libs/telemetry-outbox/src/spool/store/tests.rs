@@ -443,15 +443,17 @@ fn a_regular_end_leaves_nothing_of_what_was_delivered() {
 
 #[test]
 fn a_long_outage_does_not_use_up_the_open_files() {
-    let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
     let mut host = Host::new(64 << 10, OnFull::Decimate);
-    let before = open_files();
+    // Other tests run in this process at the same time, with files elsewhere.
+    let directory = host.directory.path().to_owned();
+    let is_ours = |link: fs::DirEntry| fs::read_link(link.path()).is_ok_and(|file| file.starts_with(&directory));
+    let open_files =
+        || fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok).map(is_ours).filter(|ours| *ours).count();
     for _ in 0..250 {
         host.append(20);
         host.tell();
     }
-    // Other tests run at the same time, each with some.
-    assert!(open_files() < before + 100, "{before} before, {} now, {} segments", open_files(), host.segments().len());
+    assert!((1..50).contains(&open_files()), "{} open, {} segments", open_files(), host.segments().len());
 }
 
 #[derive(Debug, Clone)]

@@ -18,7 +18,9 @@ fn leave(host: &Host, starts: u128, messages: u64) -> BTreeSet<(Uuid, u64)> {
         let instance_id = Uuid::from_u128(FIRST + start);
         let directory = leave_log(host, instance_id, messages);
         let seconds = 1_000_000 + u64::try_from(start).unwrap();
-        set_modified(&directory, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        set_modified(&directory.join("lock"), SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        // The time of the directory changes with each file that is deleted.
+        set_modified(&directory, SystemTime::UNIX_EPOCH + Duration::from_secs(3_000_000 - seconds));
         left.extend((1..=messages).map(|sequence| (instance_id, sequence)));
     }
     left
@@ -184,6 +186,9 @@ fn directories_and_files_of_others_are_left_alone() {
     let foreign = root.join(Uuid::from_u128(7).to_string());
     fs::create_dir_all(&foreign).unwrap();
     fs::write(foreign.join("notes.txt"), "not ours").unwrap();
+    // Empty, and a UUID, but not written as the name of a log is.
+    let simple = root.join(Uuid::from_u128(9).simple().to_string());
+    fs::create_dir(&simple).unwrap();
     fs::write(root.join(Uuid::from_u128(8).to_string()), "a file").unwrap();
     let log = leave_log(&host, Uuid::from_u128(FIRST), 1);
     fs::write(log.join("notes.txt"), "not ours").unwrap();
@@ -191,6 +196,7 @@ fn directories_and_files_of_others_are_left_alone() {
     assert_eq!(host.sequences(Source::Leftover), [1]);
     let names = |directory: &Path| HostFileSystem.list(directory).unwrap();
     assert_eq!(names(&foreign), [foreign.join("notes.txt")]);
+    assert!(simple.exists());
     assert_eq!(names(&log), [log.join("notes.txt")]);
     assert_eq!(fs::read_to_string(root.join(Uuid::from_u128(8).to_string())).unwrap(), "a file");
 }
@@ -211,7 +217,7 @@ fn logs_that_are_opened_after_the_destination_lost_messages_are_delivered_from_t
     leave(&host, OPEN_MAX as u128 + 10, 2);
     let last = host.settings.directory.join(Uuid::from_u128(FIRST + OPEN_MAX as u128 + 9).to_string());
     set_cursor(&last, 1);
-    set_modified(&last, SystemTime::now());
+    set_modified(&last.join("lock"), SystemTime::now());
     host.append(1);
     host.store.rewind(host.live(), 0);
     let numbers = host.drain(Source::Leftover).0;
