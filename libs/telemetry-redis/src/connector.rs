@@ -15,6 +15,7 @@ use redis::{
 use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
+use crate::login::{log_in, without_login};
 use crate::setting::InvalidSetting;
 use crate::tls::TlsFiles;
 use crate::url::{RedisUrl, Topology};
@@ -226,8 +227,9 @@ impl Link {
         // There is one limit over all steps of getting a connection, so that none of them needs its own.
         let limits =
             AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(Some(response_timeout));
-        let manager = deadpool_redis::Manager::new_with_config(node.clone(), limits)?;
+        let manager = deadpool_redis::Manager::new_with_config(without_login(node.clone()), limits)?;
         let mut connection = managed::Manager::create(&manager).await?;
+        log_in(&mut connection, node.redis_settings()).await?;
         // A hung server still accepts connections, and when it comes back it executes whatever was sent on them. Commands
         // go only to a server that answers, so that retries during a hang do not each leave a copy behind.
         match redis::cmd("PING").query_async::<()>(&mut connection).await {

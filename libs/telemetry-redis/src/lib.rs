@@ -73,6 +73,7 @@ mod connector;
 pub mod environment;
 mod failure;
 mod keys;
+mod login;
 mod retry;
 mod setting;
 mod tls;

@@ -210,10 +210,7 @@ fn node(url: &str) -> Result<ConnectionInfo, InvalidRedisUrl> {
     if matches!(node.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
         return Err(InvalidRedisUrl);
     }
-    // The library would name itself to the server in commands whose errors it ignores, and so swallow the first thing
-    // that a server in protected mode or without a free client slot has to say.
-    let login = node.redis_settings().clone().set_skip_set_lib_name();
-    Ok(node.set_redis_settings(login))
+    Ok(node)
 }
 
 /// Whether a port follows the host, which may be an IPv6 address in brackets.

@@ -173,13 +173,36 @@ async fn rejects_a_key_of_another_type_until_it_is_deleted() {
 #[tokio::test]
 async fn rejects_a_wrong_password_without_printing_it() {
     let server = RedisServer::start_with(&["--requirepass", "right-password"]).await;
-    for url in [server.url(), server.url_with_login(":wrong-password")] {
+    for (url, refusal) in
+        [(server.url(), "NOAUTH Authentication required."), (server.url_with_login(":wrong-password"), "WRONGPASS ")]
+    {
         let error = queue(url).publish_batch(&message(1)).await.unwrap_err();
         let line = report(&error);
+        assert!(line.starts_with(&format!("cannot push 1 message: rejected: {refusal}")), "{line}");
         assert!(!line.contains("wrong-password"), "{line}");
         assert_eq!(kind::<()>(Err(error)), PublishingErrorKind::Rejected, "{line}");
     }
     queue(server.url_with_login(":right-password")).publish_batch(&message(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn logs_in_and_selects_the_database() {
+    let server = RedisServer::start().await;
+    server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">se@cret", "~*", "+lpush", "+select"]).await;
+    let urls = [
+        format!("{}/2", server.url_with_login("pusher:se%40cret")),
+        format!("{}?db=2&user=pusher&pass=se@cret", server.unix_url()),
+    ];
+    for (pushed, url) in (1..).zip(&urls) {
+        assert_eq!(taken(queue(url).publish_batch(&message(1)).await), in_queue(pushed, 0), "{url}");
+    }
+    assert_eq!(server.command::<u64>(&["DBSIZE"]).await, 0);
+
+    let error = queue(format!("{}/99", server.url())).publish_batch(&message(1)).await.unwrap_err();
+    assert_eq!(report(&error), "cannot push 1 message: rejected: ERR DB index is out of range");
+    server.command::<()>(&["ACL", "SETUSER", "pusher", "-select"]).await;
+    let error = queue(&urls[0]).publish_batch(&message(1)).await.unwrap_err();
+    assert!(report(&error).starts_with("cannot push 1 message: rejected: NOPERM "), "{}", report(&error));
 }
 
 #[tokio::test]
@@ -209,10 +232,13 @@ async fn is_refused_while_the_server_is_out_of_memory() {
 #[tokio::test]
 async fn is_refused_when_maxclients_is_reached() {
     let server = RedisServer::start().await;
+    server.command::<()>(&["ACL", "SETUSER", "pusher", "on", ">secret", "~*", "+lpush"]).await;
     let _occupied = server.connect().await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxclients", "1"]).await;
-    let error = queue(server.url()).publish_batch(&message(1)).await.unwrap_err();
-    assert_eq!(report(&error), "cannot push 1 message: busy or full: ERR max number of clients reached");
+    for url in [server.url(), server.url_with_login("pusher:secret")] {
+        let error = queue(url).publish_batch(&message(1)).await.unwrap_err();
+        assert_eq!(report(&error), "cannot push 1 message: busy or full: ERR max number of clients reached");
+    }
 }
 
 #[tokio::test]

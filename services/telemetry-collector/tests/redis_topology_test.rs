@@ -176,7 +176,7 @@ async fn uses_separate_credentials_for_sentinel_and_master() {
     discovered_queue(url).publish_batch(&message(1)).await.unwrap();
     let url = format!("redis+sentinel://data:wrong@{}/telemetry", group.addresses());
     let line = rejection(&discovered_queue(url)).await;
-    assert!(line.contains("master 127.0.0.1:") && !line.contains("wrong"), "{line}");
+    assert!(line.contains("master 127.0.0.1:") && line.contains(": WRONGPASS ") && !line.contains("wrong"), "{line}");
 }
 
 #[tokio::test]
