@@ -95,10 +95,15 @@ impl Connector {
     /// Makes one connection within the connect timeout. The server has answered on it.
     ///
     /// # Errors
-    /// A [`Failure`]. Nothing but questions was sent, so it is never [`TimedOut`](FailureKind::TimedOut).
+    /// A [`Failure`]. Nothing but questions was sent, so it is never [`TimedOut`](FailureKind::TimedOut). What a server
+    /// said comes before another one that refused the connection or did not answer in time.
     pub async fn connect(&self) -> Result<Link, Failure> {
         let limit = self.connect_timeout;
-        timeout(limit, self.find()).await.unwrap_or_else(|_| Err(Failure::no_connection(limit)))
+        let mut reported = None;
+        match timeout(limit, self.find(&mut reported)).await {
+            Ok(Some(link)) => Ok(link),
+            Ok(None) | Err(_) => Err(reported.unwrap_or_else(|| Failure::no_connection(limit))),
+        }
     }
 
     /// What an error of a command means that was run on a connection of this connector.
@@ -113,15 +118,15 @@ impl Connector {
     }
 
     /// Tries the addresses in turn, and the next one as well when one takes longer than its share of the time: one that
-    /// hangs does not hide the others, and one that is only slow is not given up. The caller bounds the time.
-    async fn find(&self) -> Result<Link, Failure> {
+    /// hangs does not hide the others, and one that is only slow is not given up. The caller bounds the time; `reported` is
+    /// the failure to report for those that ended until then.
+    async fn find(&self, reported: &mut Option<Failure>) -> Option<Link> {
         let entrances = &self.url.entrances;
         let count = entrances.len();
         let share = self.connect_timeout / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let first = self.entrance.load(Ordering::Relaxed);
         let mut untried = (first..first + count).map(|index| index % count);
         let mut attempts = FuturesUnordered::new();
-        let mut reported: Option<Failure> = None;
         loop {
             let next = untried.next();
             if let Some(index) = next {
@@ -134,14 +139,14 @@ impl Connector {
             match ended {
                 Some(Some((index, Ok(link)))) => {
                     self.entrance.store(index, Ordering::Relaxed);
-                    return Ok(link);
+                    return Some(link);
                 }
                 // What a server said tells more than that another one is not there.
-                Some(Some((_, Err(failure)))) => match &reported {
+                Some(Some((_, Err(failure)))) => match reported {
                     Some(reported) if reported.kind() != FailureKind::Unreachable => {}
-                    _ => reported = Some(failure.before_any_command()),
+                    _ => *reported = Some(failure.before_any_command()),
                 },
-                Some(None) => return Err(reported.unwrap_or_else(|| Failure::no_connection(self.connect_timeout))),
+                Some(None) => return None,
                 None => {}
             }
         }
@@ -244,9 +249,9 @@ impl managed::Manager for Connector {
     type Type = Link;
     type Error = Failure;
 
-    /// Whoever waits for the pool bounds the time.
+    /// As [`connect`](Self::connect). A pool needs no limit of its own for this.
     async fn create(&self) -> Result<Link, Failure> {
-        self.find().await
+        self.connect().await
     }
 
     async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<Failure> {
@@ -294,5 +299,59 @@ impl fmt::Debug for Connector {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("address", &self.node.addr().to_string()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::error::Error;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every command with `reply`, until the test ends.
+    async fn answering(reply: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let mut command = [0; 1024];
+                while connection.read(&mut command).await.is_ok_and(|bytes| bytes > 0) {
+                    connection.write_all(reply.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn reports_what_a_server_said_although_another_one_hangs() {
+        // The kernel accepts its connections, and nobody reads them.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hung = listener.local_addr().unwrap();
+        let locked = answering("-NOAUTH Authentication required.\r\n").await;
+        for (url, place) in [
+            (format!("redis+sentinel://{locked},{hung}/main"), "Sentinel"),
+            (format!("redis+cluster://{locked},{hung}"), "node"),
+        ] {
+            for entrance in 0..2 {
+                let settings = ConnectionSettings {
+                    url: url.parse().unwrap(),
+                    tls: TlsFiles::default(),
+                    connect_timeout: Duration::from_millis(200),
+                    response_timeout: Duration::from_secs(60),
+                };
+                let connector = Connector::new(settings, redis::cmd("PING")).unwrap();
+                connector.entrance.store(entrance, Ordering::Relaxed);
+                let failure = connector.connect().await.unwrap_err();
+                assert_eq!(failure.kind(), FailureKind::Rejected, "{failure:?}");
+                let place_of_failure = failure.source().unwrap();
+                assert_eq!(place_of_failure.to_string(), format!("{place} {locked}"));
+                assert_eq!(place_of_failure.source().unwrap().to_string(), "NOAUTH Authentication required.");
+            }
+        }
     }
 }

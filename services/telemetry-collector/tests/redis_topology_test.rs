@@ -13,6 +13,7 @@ use telemetry_redis::TlsFiles;
 use telemetry_testing::{
     Authority, ClientFiles, Cluster, RedisServer, SentinelGroup, TlsSentinel, TlsServer, eventually,
 };
+use tokio::net::TcpListener;
 
 use support::publisher::{KEY, connect, kind, message, messages, pop_all, settings};
 
@@ -142,6 +143,21 @@ async fn finds_the_master_although_some_sentinels_are_down_or_hang() {
         connect(&settings).publish_batch(&message(sequence)).await.unwrap();
     }
     assert_eq!(pop_all(&group.servers[0]).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn reports_what_a_node_says_although_another_one_hangs() {
+    let locked = RedisServer::start_with(&["--requirepass", "secret"]).await;
+    // The kernel accepts its connections, and nobody reads them.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (locked, hung) = (format!("127.0.0.1:{}", locked.port()), listener.local_addr().unwrap());
+    let connect_timeout = Duration::from_secs(1);
+    // Several times, because the first node to be asked varies.
+    for _ in 0..4 {
+        let settings = settings(format!("redis+cluster://{locked},{hung}"));
+        let line = rejection(&connect(&RedisSettings { connect_timeout, ..settings })).await;
+        assert_eq!(line, format!("cannot push 1 message: rejected: node {locked}: NOAUTH Authentication required."));
+    }
 }
 
 #[tokio::test]

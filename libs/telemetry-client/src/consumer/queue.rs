@@ -13,7 +13,7 @@ use redis::{Pipeline, RedisError};
 use serde::Serialize;
 use telemetry_proto::well_known::Timestamp;
 use telemetry_redis::{ConnectionSettings, Connector, Failure, InvalidSetting, QueueKeys};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -125,13 +125,12 @@ impl Queue {
 
     /// Finds the server that takes writes now, and connects to it.
     pub(super) async fn connect(&self) -> Result<Connections, Failure> {
-        let limit = self.connect_timeout;
-        let connecting = timeout(limit, async {
-            let link = self.connector.connect().await?;
-            let waiting = link.open_blocking(BLOCK).await?;
-            Ok((link.connection, waiting))
-        });
-        let (mut asking, mut waiting) = connecting.await.unwrap_or_else(|_| Err(Failure::no_connection(limit)))?;
+        let (limit, started) = (self.connect_timeout, Instant::now());
+        let link = self.connector.connect().await?;
+        let rest = limit.saturating_sub(started.elapsed());
+        let waiting = timeout(rest, link.open_blocking(BLOCK)).await;
+        let (mut asking, mut waiting) =
+            (link.connection, waiting.unwrap_or_else(|_| Err(Failure::no_connection(limit)))?);
         if let Source::Stream { group } = &self.source {
             self.make_group(&mut asking, group).await.map_err(|error| self.failure(error))?;
         }

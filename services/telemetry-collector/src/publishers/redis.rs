@@ -29,6 +29,10 @@ const MAX_CONNECTIONS: usize = 2;
 /// some without a word.
 const TRUSTED_FOR: Duration = Duration::from_secs(15);
 
+/// How much longer the pool may take than the connect timeout. The connector keeps that timeout itself, and is waited for
+/// because it knows what a server said until then.
+const CONNECTOR_FIRST: Duration = Duration::from_millis(50);
+
 /// A Redis list or stream that messages are pushed onto.
 ///
 /// The connection that publishes is checked out of the pool once and kept while it works, because the pool tests a
@@ -36,7 +40,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(15);
 /// next try looks the server up afresh and follows a failover. Questions ([`health_check`], [`queue_length`]) use another
 /// connection and never wait behind a push.
 ///
-/// A call takes no longer than the connect timeout and the response timeout together.
+/// A call takes no longer than the connect timeout and the response timeout together, and 50 ms.
 ///
 /// With [`DeliveryMode::ExactlyOnce`] a script on the server pushes a batch and remembers the highest number of its
 /// instance, in one step: what is offered again is not taken again, and a server that lost what it had acknowledged is
@@ -133,7 +137,7 @@ impl RedisQueue {
 
     /// A connection that answered just now: an idle one that still works, else a new one.
     async fn check_out(&self) -> Result<Object<Connector>, Failure> {
-        match timeout(self.connect_timeout, self.pool.get()).await {
+        match timeout(self.connect_timeout.saturating_add(CONNECTOR_FIRST), self.pool.get()).await {
             Ok(connection) => Ok(connection?),
             Err(_) => Err(Failure::no_connection(self.connect_timeout)),
         }
