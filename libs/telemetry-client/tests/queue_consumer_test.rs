@@ -339,9 +339,20 @@ async fn a_key_of_another_type_is_an_error_that_somebody_must_mend() {
     let error = outcome(&mut consumer).await.unwrap_err();
     assert!(!error.is_retryable());
     assert_eq!(error.to_string(), "cannot take messages: rejected");
+    eventually("it has failed several times", async || errors(&redis, "WRONGTYPE").await > 10).await;
+    assert!(!consumer.counters().is_connected());
     redis.command::<()>(&["DEL", QUEUE]).await;
     push_numbers(&redis, Uuid::new_v4(), [1]).await;
+    // No second error comes before it.
     assert_eq!(numbers(&mut consumer, 1).await, [1]);
+    assert!(consumer.counters().is_connected());
+}
+
+/// How many errors with `code` the server has answered.
+async fn errors(redis: &RedisServer, code: &str) -> u64 {
+    let statistics: String = redis.command(&["INFO", "errorstats"]).await;
+    let start = format!("errorstat_{code}:count=");
+    statistics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
 }
 
 #[tokio::test]

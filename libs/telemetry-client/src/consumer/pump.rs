@@ -156,6 +156,7 @@ impl Pump {
         match (link, happened) {
             (Link::Up(session), Happened::Taken(taken)) => {
                 let taken = taken.map_err(|failure| Failed("take messages", failure))?;
+                self.serves();
                 self.doubt_claims();
                 taken.into_iter().for_each(|element| self.admit(element));
                 Ok(Link::Up(session))
@@ -172,10 +173,16 @@ impl Pump {
         let connections = self.queue.connect().await.map_err(|failure| Failed("connect to Redis", failure))?;
         let mut session = Session { connections, taking: None, next_beat: Instant::now(), strays: true };
         self.beat(&mut session).await?;
-        info!(consumer = %self.queue.consumer(), "the telemetry queue is read");
-        self.outage.over();
-        self.counters.set_connected(true);
         Ok(session)
+    }
+
+    /// Redis does what it is asked. That it takes a connection is not enough: the key may have another type.
+    fn serves(&mut self) {
+        if !self.counters.is_connected() {
+            info!(consumer = %self.queue.consumer(), "the telemetry queue is read");
+            self.outage.over();
+            self.counters.set_connected(true);
+        }
     }
 
     /// Tells Redis what is settled, and takes more while there is room.
@@ -191,6 +198,9 @@ impl Pump {
             if room > 0 {
                 let waiting = session.connections.waiting.clone();
                 session.taking = Some(Box::pin(self.queue.clone().take(waiting, room)));
+            } else {
+                // Nothing is asked until the service has worked.
+                self.serves();
             }
         }
         Ok(())
