@@ -4,7 +4,7 @@
 //! A message is taken by moving it to a *processing list* of this consumer, in one step inside Redis, and leaves that
 //! list when the service acknowledges it. What a consumer that died had not acknowledged goes back to the head of the
 //! queue. So each message is handed out **at least once**; within one consumer, a second copy of the same
-//! `(instance_id, sequence)` is dropped.
+//! `(instance_id, sequence)` is dropped. A message that was in flight when the connection broke can be handed out twice.
 //!
 //! Messages of one instance come in order, but for what came back from a dead consumer or was dropped without an
 //! acknowledgement. Messages that an earlier start of a collector left in its spool may come after the first ones of

@@ -14,9 +14,13 @@ use support::queue::{
 };
 use telemetry_client::consumer::FailureKind;
 use telemetry_client::proto::{GapReason, GapRecord, TelemetryMessage};
-use telemetry_client::{ConsumerError, ConsumerSettings, Event, QueueConsumer};
+use telemetry_client::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer};
 use telemetry_testing::{RedisServer, eventually};
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// The keys that exist while a consumer lives.
+const ALIVE: &str = "{telemetry:queue}:alive:*";
 
 #[tokio::test]
 async fn messages_come_in_order_and_leave_redis_when_acknowledged() {
@@ -277,6 +281,71 @@ fn a_consumer_that_was_stopped_and_taken_for_dead_loses_nothing() {
     watching.block_on(eventually("the stopped one is taken for dead", async || counters.reclaimed() == 1));
     wake.send(()).unwrap();
     assert_eq!(stopped.join().unwrap(), [7]);
+}
+
+/// A consumer that has taken the messages 1 and 2 of `redis`, and what it has taken. Then its sign of life gets lost, and
+/// another consumer gives both back to the queue, which is returned, too: it takes no more.
+async fn taken_for_dead(redis: &RedisServer, settings: ConsumerSettings) -> (QueueConsumer, [Delivery; 2], impl Sized) {
+    let quick = self::settings(redis).dead_after(Duration::from_secs(1)).max_in_flight(1);
+    let mut other = QueueConsumer::connect(quick).unwrap();
+    push_numbers(redis, Uuid::new_v4(), [7]).await;
+    let held_by_other = next_message(&mut other).await;
+    let others: Vec<String> = redis.command(&["KEYS", ALIVE]).await;
+
+    push_numbers(redis, Uuid::new_v4(), [1, 2]).await;
+    let mut consumer = QueueConsumer::connect(settings).unwrap();
+    let taken = [next_message(&mut consumer).await.1, next_message(&mut consumer).await.1];
+    let reclaimed = other.counters();
+    eventually("its messages are given back", async || {
+        for alive in redis.command::<Vec<String>>(&["KEYS", ALIVE]).await {
+            if !others.contains(&alive) {
+                redis.command::<()>(&["DEL", &alive]).await;
+            }
+        }
+        reclaimed.reclaimed() == 2
+    })
+    .await;
+    (consumer, taken, (other, held_by_other))
+}
+
+#[tokio::test]
+async fn a_message_comes_again_that_was_given_back_while_the_connection_was_broken() {
+    let redis = RedisServer::start().await;
+    let settings = settings(&redis).max_in_flight(2);
+    let (mut consumer, [first, second], _other) = taken_for_dead(&redis, settings).await;
+    redis.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    assert!(outcome(&mut consumer).await.unwrap_err().is_retryable());
+
+    second.ack().await.unwrap();
+    let counters = consumer.counters();
+    eventually("the first one comes back", async || counters.messages() + counters.duplicates() >= 3).await;
+    drop(first);
+    assert_eq!(numbers(&mut consumer, 1).await, [1]);
+    eventually("nothing is left", async || {
+        // It may come more than once; what was acknowledged does not come again.
+        if let Ok(outcome) = timeout(Duration::from_millis(20), consumer.next()).await {
+            let delivery = outcome.unwrap();
+            assert_eq!(delivery.event().envelope().unwrap().sequence, 1);
+            delivery.ack().await.unwrap();
+        }
+        (length(&redis, QUEUE).await, held(&redis).await) == (0, 1)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_comes_again_that_was_given_back_by_a_consumer_that_found_no_sign_of_life() {
+    let redis = RedisServer::start().await;
+    let settings = settings(&redis).dead_after(Duration::from_secs(6)).max_in_flight(2);
+    let (mut consumer, [first, second], _other) = taken_for_dead(&redis, settings).await;
+    eventually("it gives a sign of life", async || redis.command::<Vec<String>>(&["KEYS", ALIVE]).await.len() == 2)
+        .await;
+
+    second.ack().await.unwrap();
+    let counters = consumer.counters();
+    eventually("the first one comes back", async || counters.messages() + counters.duplicates() >= 3).await;
+    drop(first);
+    assert_eq!(numbers(&mut consumer, 1).await, [1]);
 }
 
 #[tokio::test]

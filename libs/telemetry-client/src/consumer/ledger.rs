@@ -79,6 +79,13 @@ impl Ledger {
         }
     }
 
+    /// Undoes [`forget`](Self::forget): the service has settled the message.
+    pub(super) fn remember(&mut self, instance: Uuid, sequence: u64) {
+        if let Some(account) = self.instances.get_mut(&instance) {
+            account.insert(sequence);
+        }
+    }
+
     /// When the next hole will have been open for too long.
     pub(super) fn next_overdue(&self) -> Option<Instant> {
         self.noticed.front().zip(self.patience).map(|((noticed, _), patience)| *noticed + patience)
@@ -131,9 +138,13 @@ impl Account {
         let first = self.highest.is_none();
         self.holes.remove(sequence..=sequence);
         self.highest = self.highest.max(Some(sequence));
+        self.insert(sequence);
+        Verdict::New { first }
+    }
+
+    fn insert(&mut self, sequence: u64) {
         self.seen.insert(sequence..=sequence);
         keep_highest(&mut self.seen);
-        Verdict::New { first }
     }
 
     fn explained(&mut self, numbers: RangeInclusive<u64>) {
@@ -276,6 +287,9 @@ mod tests {
         reader.reads(1, 1);
         reader.ledger.forget(Uuid::from_u128(1), 1);
         assert_eq!(reader.reads(1, 1), NEW);
+        reader.ledger.forget(Uuid::from_u128(1), 1);
+        reader.ledger.remember(Uuid::from_u128(1), 1);
+        assert_eq!(reader.reads(1, 1), Verdict::Duplicate);
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Pump {
             (Link::Up(session), Happened::Taken(taken)) => {
                 let taken = taken.map_err(|failure| Failed("take messages", failure))?;
                 self.serves();
-                self.doubt_claims();
+                self.doubt_silence();
                 taken.into_iter().for_each(|element| self.admit(element));
                 Ok(Link::Up(session))
             }
@@ -172,6 +172,8 @@ impl Pump {
     async fn connect(&mut self) -> Result<Session, Failed> {
         let connections = self.queue.connect().await.map_err(|failure| Failed("connect to Redis", failure))?;
         let mut session = Session { connections, taking: None, next_beat: Instant::now(), strays: true };
+        // Others may have found no sign of life, whatever this one knows: a server that restarts can have forgotten it.
+        self.doubt_claims();
         self.beat(&mut session).await?;
         Ok(session)
     }
@@ -217,16 +219,20 @@ impl Pump {
         told.map_err(|failure| Failed("settle messages", failure))?;
         for Unsettled { id, how, done } in self.unsettled.drain(..batch) {
             let number = self.in_flight.remove(&id).and_then(|taken| taken.number);
+            if let Settlement::Dead(_) = how {
+                self.counters.count_dead_letter();
+            }
             match (how, number) {
                 (Settlement::Returned, Some((instance, sequence))) => {
                     self.ledger.forget(instance, sequence);
                     // Of a stream it is still this consumer's.
                     session.strays = true;
                 }
-                (Settlement::Dead(_), _) => {
-                    self.counters.count_dead_letter();
+                // Its number may have been forgotten in doubt.
+                (Settlement::Acknowledged | Settlement::Dead(_), Some((instance, sequence))) => {
+                    self.ledger.remember(instance, sequence);
                 }
-                _ => {}
+                (_, None) => {}
             }
             // Nobody waits for it any more: that is the service's to decide.
             let _ = done.map(|done| done.send(()));
@@ -235,7 +241,7 @@ impl Pump {
     }
 
     async fn beat(&mut self, session: &mut Session) -> Result<(), Failed> {
-        self.doubt_claims();
+        self.doubt_silence();
         let sent = Instant::now();
         let beat = self
             .queue
@@ -244,6 +250,9 @@ impl Pump {
             .map_err(|failure| Failed("give a sign of life", failure))?;
         self.last_beat = sent;
         session.next_beat = sent + self.settings.dead_after / BEATS;
+        if beat.held < self.in_flight.len() {
+            self.doubt_claims();
+        }
         // A take that is under way may have arrived there and not here: this is looked at when none is.
         session.strays |= beat.held != self.in_flight.len();
         if beat.reclaimed > 0 {
@@ -272,20 +281,26 @@ impl Pump {
             _ => true,
         };
         let strays: Vec<_> = held.into_iter().filter(|element| is_stray(element)).collect();
-        self.doubt_claims();
+        self.doubt_silence();
         debug!(strays = strays.len(), "looked for messages that were taken and never arrived");
         strays.into_iter().for_each(|element| self.admit(element));
         session.strays = false;
         Ok(())
     }
 
-    /// A consumer that was silent for too long may have been taken for dead. What comes back to it then is no copy of what it
-    /// has: it is the message itself, which is nobody's if this one is dropped.
-    fn doubt_claims(&mut self) {
+    /// A consumer that was silent for too long may have been taken for dead.
+    fn doubt_silence(&mut self) {
         if self.last_beat.elapsed() >= self.settings.dead_after {
-            for (instance, sequence) in self.in_flight.values().filter_map(|taken| taken.number) {
-                self.ledger.forget(instance, sequence);
-            }
+            self.doubt_claims();
+        }
+    }
+
+    /// Others may have taken this consumer for dead, and given back what it has. What comes back to it then is no copy of
+    /// that: it is the message itself, which would be lost if it were acknowledged as a copy and the service dropped the
+    /// first delivery.
+    fn doubt_claims(&mut self) {
+        for (instance, sequence) in self.in_flight.values().filter_map(|taken| taken.number) {
+            self.ledger.forget(instance, sequence);
         }
     }
 
