@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use telemetry_client::consumer::Counters;
 use telemetry_client::{ConsumerError, Event, QueueConsumer};
 use telemetry_process::report;
+use telemetry_settings::InvalidSetting;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -75,7 +76,7 @@ impl Intake {
                     }
                 }
                 Err(ConsumerError::Closed) => break,
-                Err(error) => self.tell(&error),
+                Err(error) => self.tell(&error.name_setting(InvalidSetting::from)),
             }
         }
         self.consumer.close().await;

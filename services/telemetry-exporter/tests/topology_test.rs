@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::time::Duration;
 
 use support::{Exporter, QUEUE, push, run, sample};
@@ -57,6 +58,19 @@ async fn uses_a_private_ca_and_a_client_certificate() {
 
     let without = Exporter::start_at(&server.url(), &vars[..1]).await;
     eventually("the refusal is logged", async || without.log().contains("CertificateRequired")).await;
+}
+
+#[tokio::test]
+async fn names_its_setting_when_a_file_is_gone_after_the_start() {
+    let authority = Authority::new();
+    let server = TlsServer::start(&authority, "127.0.0.1", false).await;
+    let ca = authority.ca();
+    let exporter = Exporter::start_at(&server.url(), &[("TELEMETRY_REDIS__TLS_CA", ca.to_str().unwrap())]).await;
+    serves(&exporter, &server.server, "web").await;
+    fs::remove_file(&ca).unwrap();
+    server.server.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    let line = "cannot connect to Redis: rejected: TELEMETRY_REDIS__TLS_CA: cannot read ";
+    eventually("the missing file is logged", async || exporter.log().contains(line)).await;
 }
 
 #[tokio::test]

@@ -46,6 +46,18 @@ impl ConsumerError {
         Self::Redis { operation, kind: failure.kind(), source: failure.into_cause() }
     }
 
+    /// The error with an [`InvalidSetting`] that caused it replaced by what the service's users know it as: a file can
+    /// become unusable after the start. [`Settings`](Self::Settings) stays as it is.
+    #[must_use]
+    pub fn name_setting<E: Into<Cause>>(self, name: impl FnOnce(InvalidSetting) -> E) -> Self {
+        match self {
+            Self::Redis { operation, kind, source } => {
+                Self::redis(operation, Failure::new(kind, source).name_setting(name))
+            }
+            error => error,
+        }
+    }
+
     /// Whether the same call can succeed later with nobody doing anything about it.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
