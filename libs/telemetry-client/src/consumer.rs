@@ -53,7 +53,7 @@ mod settings;
 
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
-pub use telemetry_redis::{FailureKind, InvalidSetting, TlsFiles};
+pub use telemetry_redis::{FailureKind, InvalidSetting, Setting, SettingProblem, TlsFiles};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::counters::Counters;

@@ -17,7 +17,7 @@ struct Counts {
 }
 
 impl Counters {
-    /// Messages handed to the service, each number once.
+    /// Messages handed to the service. A message that it returned or that comes again for another reason counts again.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.0.messages.load(Ordering::Relaxed)
@@ -41,7 +41,7 @@ impl Counters {
         self.0.reclaimed.load(Ordering::Relaxed)
     }
 
-    /// Whether Redis serves the consumer now.
+    /// Whether the queue can be read now: the last read succeeded, and the connection has not failed since.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.0.connected.load(Ordering::Relaxed)

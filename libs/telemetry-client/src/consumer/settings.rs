@@ -103,7 +103,8 @@ impl ConsumerSettings {
     }
 
     /// The shortest (100 ms) and the longest (30 s) wait between tries to reach Redis. Waits grow from one to the other, at
-    /// random, and start over after a success. What needs somebody's action is tried again at the longest.
+    /// random, and start over after a success. After an error that is not
+    /// [retryable](crate::ConsumerError::is_retryable) the wait is between half of the longest and all of it.
     #[must_use]
     pub fn retry(mut self, initial: Duration, max: Duration) -> Self {
         self.retry = retry(initial, max);
