@@ -18,7 +18,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::login::{log_in, without_login};
 use crate::setting::InvalidSetting;
 use crate::tls::TlsFiles;
-use crate::url::{RedisUrl, Topology};
+use crate::url::{RedisUrl, Topology, shown};
 
 /// Redirects that are followed in a row. A Cluster at rest needs one, one that changes two.
 const MAX_REDIRECTS: usize = 3;
@@ -169,7 +169,7 @@ impl Connector {
     ) -> Result<Link, Failure> {
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let at_sentinel = |failure: Failure| failure.at(format!("Sentinel {}", sentinel.addr()));
+        let at_sentinel = |failure: Failure| failure.at(format!("Sentinel {}", shown(sentinel.addr())));
         let mut link = self.open(sentinel.clone()).await.map_err(at_sentinel)?;
         let answer: RedisResult<Option<(String, u16)>> = question.query_async(&mut link.connection).await;
         let (host, port) = answer
@@ -177,7 +177,7 @@ impl Connector {
             .ok_or_else(|| at_sentinel(Failure::unknown_master(name)))?;
 
         let master = addressed(sentinel, host, port).set_redis_settings(login.clone());
-        let address = master.addr().to_string();
+        let address = shown(master.addr());
         let mut link = self.open(master).await.map_err(|failure| failure.at(format!("master {address}")))?;
         // A Sentinel that was cut off names a master that is none any more.
         match role(&mut link.connection).await {
@@ -190,7 +190,7 @@ impl Connector {
     async fn owner(&self, entrance: &ConnectionInfo) -> Result<Link, Failure> {
         let mut node = entrance.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let address = node.addr().to_string();
+            let address = shown(node.addr());
             let at_node = |failure: Failure| failure.at(format!("node {address}"));
             let mut link = self.open(node.clone()).await.map_err(at_node)?;
             let answer: RedisResult<Value> = self.question.query_async(&mut link.connection).await;
@@ -298,7 +298,7 @@ impl fmt::Debug for Connector {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("address", &self.node.addr().to_string()).finish_non_exhaustive()
+        f.debug_struct("Link").field("address", &shown(self.node.addr())).finish_non_exhaustive()
     }
 }
 

@@ -68,7 +68,15 @@ impl FromStr for RedisUrl {
         match text.split_once("://").ok_or(InvalidRedisUrl)? {
             (scheme @ ("redis+sentinel" | "rediss+sentinel"), rest) => sentinel(&Parts::of(scheme, rest)?),
             (scheme @ ("redis+cluster" | "rediss+cluster"), rest) => cluster(&Parts::of(scheme, rest)?),
-            _ => Ok(Self { topology: Topology::Single, entrances: vec![node(text)?] }),
+            (_, rest) => {
+                let node = node(text)?;
+                let behind_host = rest.split_once(['/', '?', '#']).map_or("", |(_, behind)| behind);
+                // The password of a Unix socket is in the query.
+                if !matches!(node.addr(), ConnectionAddr::Unix(_)) && behind_host.contains('@') {
+                    return Err(InvalidRedisUrl);
+                }
+                Ok(Self { topology: Topology::Single, entrances: vec![node] })
+            }
         }
     }
 }
@@ -110,7 +118,7 @@ impl fmt::Display for RedisUrl {
             None if user.is_empty() => {}
             None => write!(f, "{user}@")?,
         }
-        let addresses: Vec<_> = self.entrances.iter().map(|node| node.addr().to_string()).collect();
+        let addresses: Vec<_> = self.entrances.iter().map(|node| shown(node.addr())).collect();
         f.write_str(&addresses.join(","))?;
         if let Topology::Sentinel { master_name, .. } = &self.topology {
             write!(f, "/{master_name}")?;
@@ -135,6 +143,10 @@ impl<'a> Parts<'a> {
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // A password with an unescaped /, whose rest would be taken for the name of the master.
+        if path.contains('@') {
+            return Err(InvalidRedisUrl);
+        }
         let (login, hosts) = match authority.rsplit_once('@') {
             Some((login, hosts)) => (Some(login), hosts),
             None => (None, authority),
@@ -213,6 +225,16 @@ fn node(url: &str) -> Result<ConnectionInfo, InvalidRedisUrl> {
     Ok(node)
 }
 
+/// The address as a URL has it: IPv6 in brackets, so that the port can be told from it.
+pub(crate) fn shown(address: &ConnectionAddr) -> String {
+    match address {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
+            format!("[{host}]:{port}")
+        }
+        address => address.to_string(),
+    }
+}
+
 /// Whether a port follows the host, which may be an IPv6 address in brackets.
 fn names_a_port(host: &str) -> bool {
     host.rsplit(']').next().is_some_and(|behind| behind.contains(':'))
@@ -223,7 +245,7 @@ fn names_a_port(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn shown(url: &str) -> String {
+    fn displayed(url: &str) -> String {
         url.parse::<RedisUrl>().unwrap().to_string()
     }
 
@@ -234,16 +256,17 @@ mod tests {
             ("redis://user:secret@redis:6380/2?x=secret", "redis://user:***@redis:6380 database 2"),
             ("rediss://user@redis/1", "rediss://user@redis:6379 database 1"),
             ("unix:///run/redis.sock?db=1&pass=secret", "unix://:***@/run/redis.sock database 1"),
+            ("redis://[::1]", "redis://[::1]:6379 database 0"),
             ("redis+sentinel://s1,s2:26380/main", "redis+sentinel://s1:26379,s2:26380/main database 0"),
             (
                 "rediss+sentinel://user:s%40cret@[::1]:1,[::2]/main/3?sentinel_password=secret",
-                "rediss+sentinel://user:***@::1:1,::2:26379/main database 3",
+                "rediss+sentinel://user:***@[::1]:1,[::2]:26379/main database 3",
             ),
             ("redis+cluster://:secret@c1:7000,c2", "redis+cluster://:***@c1:7000,c2:6379"),
             ("rediss+cluster://c1/0", "rediss+cluster://c1:6379"),
         ] {
-            assert_eq!(shown(url), expected);
-            assert!(!shown(url).contains("secret"), "{url}");
+            assert_eq!(displayed(url), expected);
+            assert!(!displayed(url).contains("secret"), "{url}");
         }
     }
 
@@ -255,6 +278,15 @@ mod tests {
             "http://:secret@host",
             "redis://:secret@",
             "redis://:secret@host/x",
+            // A password in which these characters are not escaped.
+            "redis://user:12/secret@host",
+            "redis://user:12?secret@host",
+            "redis://user:12#secret@host",
+            "redis+sentinel://user:12/secret@host",
+            "redis+sentinel://user:12/secret@host/main",
+            "redis+sentinel://user:12?secret@host/main",
+            "redis+cluster://user:12/secret@host",
+            "redis+cluster://user:12?secret@host",
             "rediss://host/#insecure",
             "redis+sentinel://host",
             "redis+sentinel://host/",

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use telemetry_collector::Config;
 use telemetry_collector::config::environment_help;
-use url::Url;
+use telemetry_redis::RedisUrl;
+use url::form_urlencoded;
 
 /// An environment is either rejected, with one line per mistake, or accepted. No password is printed in either case.
 ///
@@ -36,6 +37,9 @@ pub fn environment(block: &[u8]) {
         })
     };
     let url = vars.get(OsStr::new("TELEMETRY_REDIS__URL")).and_then(|url| url.to_str()).unwrap_or_default();
+    // What logs show of where the messages go.
+    let destination = url.parse::<RedisUrl>().map(|url| url.to_string()).unwrap_or_default();
+    let shown = format!("{shown}\n{destination}");
     for password in passwords_of(url) {
         let is_distinctive =
             password.len() >= 8 && url.matches(&password).count() == 1 && !environment_help().contains(&password);
@@ -44,9 +48,14 @@ pub fn environment(block: &[u8]) {
     }
 }
 
+/// What people may mean as a password: what stands between the first colon and the last @, escaped or not, and in the query.
 fn passwords_of(url: &str) -> Vec<String> {
-    let Ok(url) = Url::parse(url) else { return Vec::new() };
-    let in_query = url.query_pairs().filter(|(name, _)| name == "pass" || name == "sentinel_password");
-    let in_query: Vec<_> = in_query.map(|(_, value)| value.into_owned()).collect();
-    url.password().map(str::to_owned).into_iter().chain(in_query).collect()
+    let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
+    // The path of a Unix socket may have both characters.
+    let login = rest.rsplit_once('@').filter(|_| !scheme.contains("unix")).and_then(|(login, _)| login.split_once(':'));
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let in_query = form_urlencoded::parse(query.as_bytes());
+    let in_query = in_query.filter(|(name, _)| name == "pass" || name == "sentinel_password");
+    let in_query = in_query.map(|(_, value)| value.into_owned());
+    login.map(|(_, password)| password.to_owned()).into_iter().chain(in_query).collect()
 }
