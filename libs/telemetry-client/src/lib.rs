@@ -1,9 +1,11 @@
 //! Client library for the telemetry collector: reads its queue as typed messages and calls its control API.
 //!
-//! [`QueueConsumer`] reads the Redis list that collectors write to: on one server, through Sentinels or in a Cluster. It
+//! [`QueueConsumer`] reads the Redis list or stream that collectors write to: on one server, through Sentinels or in a Cluster. It
 //! validates each message, drops duplicates, and keeps each message in Redis until the service acknowledges it:
 //!
 //! ```no_run
+//! use std::error::Error;
+//!
 //! use telemetry_client::{ConsumerSettings, Event, QueueConsumer};
 //!
 //! # async fn example() -> Result<(), telemetry_client::ConsumerError> {
@@ -14,7 +16,7 @@
 //!         Ok(delivery) => {
 //!             match delivery.event() {
 //!                 Event::Sample(sample) => println!("{}: {:?}", sample.metadata.hostname, sample.metrics),
-//!                 Event::Gap(gap) => println!("{} samples of {} are lost", gap.record.count, gap.lost_by),
+//!                 Event::Gap(gap) => println!("{} messages of {} are lost", gap.record.count, gap.lost_by),
 //!                 Event::InstanceStarted { instance_id, .. } => println!("{instance_id} is new"),
 //!                 Event::MissingNumbers { instance_id, numbers } => println!("{instance_id} lacks {numbers:?}"),
 //!                 _ => {}
@@ -22,7 +24,7 @@
 //!             delivery.ack().await?;
 //!         }
 //!         // Redis is unreachable or rejects the consumer, which keeps retrying. Report the error.
-//!         Err(error) => eprintln!("{error}"),
+//!         Err(error) => eprintln!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default()),
 //!     }
 //! }
 //! # }

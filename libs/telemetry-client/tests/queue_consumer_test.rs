@@ -37,7 +37,7 @@ async fn messages_come_in_order_and_leave_redis_when_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_later_is_given_at_once() {
+async fn hands_out_messages_that_come_while_it_waits() {
     let redis = RedisServer::start().await;
     let mut consumer = consumer(&redis);
     let instance = Uuid::new_v4();

@@ -51,7 +51,7 @@ async fn entries_come_in_order_to_every_group_and_are_acknowledged() {
 }
 
 #[tokio::test]
-async fn an_entry_that_comes_later_is_given_at_once_and_a_copy_is_dropped() {
+async fn hands_out_entries_that_come_while_it_waits_and_drops_copies() {
     let redis = RedisServer::start().await;
     let (mut consumer, instance) = (consumer(&redis), Uuid::new_v4());
     for number in 1..=3 {
