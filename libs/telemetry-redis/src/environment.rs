@@ -155,8 +155,7 @@ impl RedisEnvironment {
 }
 
 /// The name of the variable that a setting is read from.
-#[must_use]
-pub fn variable(setting: Setting) -> &'static str {
+fn variable(setting: Setting) -> &'static str {
     let variable = match setting {
         Setting::Url => URL,
         Setting::TlsCa => TLS_CA,

@@ -83,8 +83,7 @@ impl FromStr for RedisUrl {
 
 impl RedisUrl {
     /// Whether connections are encrypted.
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.entrances.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }))
     }
 
