@@ -265,7 +265,7 @@ async fn refuses_settings_that_cannot_be_used_at_once() {
     for (url, files, expected) in [
         ("redis+sentinel://host", TlsFiles::default(), "url: the value is not redis[s]://"),
         ("redis://host", missing.clone(), "tls.ca: is for rediss, and url does not begin with it"),
-        ("rediss://host", missing, "tls.ca: cannot read /nowhere/ca.pem: No such file"),
+        ("rediss://host", missing, "tls.ca: cannot read \"/nowhere/ca.pem\": No such file"),
         ("rediss+cluster://host", no_key, "tls.cert: needs tls.key, too"),
     ] {
         let error = QueueConsumer::connect(settings(url).tls(files)).unwrap_err();

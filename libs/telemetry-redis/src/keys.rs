@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn rejects_shards_of_a_key_with_a_hash_tag() {
-        let problem = "key: the hash tag {a} of \"{a}:queue\" would keep all shards on one node of a Cluster";
+        let problem = "key: the hash tag \"{a}\" of \"{a}:queue\" would keep all shards on one node of a Cluster";
         assert_eq!(shard_key("{a}:queue", 2, "web-7").unwrap_err().to_string(), problem);
         assert_eq!(shard_keys("{a}:queue", 2).unwrap_err().to_string(), problem);
     }

@@ -118,11 +118,12 @@ impl SettingProblem {
             Self::NotARedisUrl => format!("the value is not {URL_FORMS}"),
             Self::NotEncrypted => format!("is for rediss, and {} does not begin with it", name(Setting::Url)),
             Self::Needs(other) => format!("needs {}, too", name(*other)),
-            Self::Unreadable { path, source } => format!("cannot read {}: {source}", path.display()),
+            Self::Unreadable { path, source } => format!("cannot read {path:?}: {source}"),
             Self::NoCertificate => "holds no certificate in PEM form".to_owned(),
             Self::Unusable(error) => format!("cannot be used: {error}"),
             Self::HashTag { key, tag } => {
-                format!("the hash tag {{{tag}}} of {key:?} would keep all shards on one node of a Cluster")
+                let tag = format!("{{{tag}}}");
+                format!("the hash tag {tag:?} of {key:?} would keep all shards on one node of a Cluster")
             }
         }
     }

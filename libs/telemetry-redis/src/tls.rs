@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(refused("redis://host", ca("/ca.pem")), "tls.ca: is for rediss, and url does not begin with it");
         assert_eq!(
             refused("rediss://host", ca("/nowhere/ca.pem")),
-            "tls.ca: cannot read /nowhere/ca.pem: No such file or directory (os error 2)"
+            "tls.ca: cannot read \"/nowhere/ca.pem\": No such file or directory (os error 2)"
         );
         assert_eq!(refused("rediss+cluster://host", ca(empty)), "tls.ca: holds no certificate in PEM form");
         let cert = TlsFiles { cert: Some("/dev/null".into()), ..TlsFiles::default() };

@@ -82,11 +82,11 @@ async fn rejects_redis_settings_that_do_not_go_together() {
         ),
         (
             [("TELEMETRY_REDIS__URL", "rediss://host"), ("TELEMETRY_REDIS__TLS_CA", "/nowhere/ca.pem")],
-            "telemetry-exporter: TELEMETRY_REDIS__TLS_CA: cannot read /nowhere/ca.pem: No such file or directory (os error 2)\n",
+            "telemetry-exporter: TELEMETRY_REDIS__TLS_CA: cannot read \"/nowhere/ca.pem\": No such file or directory (os error 2)\n",
         ),
         (
             [("TELEMETRY_REDIS__KEY", "{a}:queue"), ("TELEMETRY_REDIS__SHARDS", "2")],
-            "telemetry-exporter: TELEMETRY_REDIS__KEY: the hash tag {a} of \"{a}:queue\" would keep all shards on one node of a Cluster\n",
+            "telemetry-exporter: TELEMETRY_REDIS__KEY: the hash tag \"{a}\" of \"{a}:queue\" would keep all shards on one node of a Cluster\n",
         ),
     ] {
         let refused = run(&[], &vars).await;

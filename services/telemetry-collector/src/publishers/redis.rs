@@ -302,7 +302,7 @@ mod tests {
             ),
             (
                 RedisSettings { tls: ca, ..settings("rediss://host") },
-                "TELEMETRY_REDIS__TLS_CA: cannot read /ca.pem: No such file or directory (os error 2)",
+                "TELEMETRY_REDIS__TLS_CA: cannot read \"/ca.pem\": No such file or directory (os error 2)",
             ),
             (
                 RedisSettings { tls: cert, ..settings("rediss://host") },
