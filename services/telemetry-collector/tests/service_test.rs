@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, Te
 use telemetry_collector::publishers::{Acknowledgement, Receipt, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
 use telemetry_collector::{TelemetryError, TelemetryResult};
-use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings};
+use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings, SpoolSettings, SyncPolicy};
 use telemetry_proto::v1::GetSnapshotRequest;
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use telemetry_redis::RetrySettings;
@@ -81,6 +84,13 @@ struct Running {
 
 impl Running {
     async fn start(collect: impl FnMut() -> TelemetryResult<CpuMetrics> + Send + 'static) -> Self {
+        Self::start_with(None, collect).await
+    }
+
+    async fn start_with(
+        spool: Option<SpoolSettings>,
+        collect: impl FnMut() -> TelemetryResult<CpuMetrics> + Send + 'static,
+    ) -> Self {
         let publisher = Arc::new(Recording::default());
         let shutdown = CancellationToken::new();
         let service = Service::new(Parts {
@@ -93,7 +103,7 @@ impl Running {
             },
             interval: "100ms".parse().unwrap(),
             outbox: OutboxSettings { max_bytes: 1 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json },
-            spool: None,
+            spool,
             publisher: Arc::<Recording>::clone(&publisher),
             retry: RetrySettings {
                 initial: Duration::from_millis(10),
@@ -130,6 +140,37 @@ async fn shutdown_delivers_everything_and_closes_the_publisher() {
     let taken = running.publisher.taken.lock().unwrap().clone();
     assert_eq!(taken, (1..=taken.len() as u64).collect::<Vec<_>>());
     assert!(*running.publisher.closed.lock().unwrap());
+}
+
+#[tokio::test]
+async fn shutdown_delivers_what_is_in_memory_while_the_disk_hangs() {
+    // The disk hangs while it opens a file that an earlier start left: a FIFO that nobody writes to.
+    let directory = tempfile::tempdir().unwrap();
+    let earlier = directory.path().join("6b9ff0a1-6f0c-4c9a-8d8e-3a3f1c1f7a10");
+    fs::create_dir(&earlier).unwrap();
+    fs::write(earlier.join("00000000000000000001.log"), "").unwrap();
+    assert!(Command::new("mkfifo").arg(earlier.join("cursor")).status().unwrap().success());
+    let spool = SpoolSettings {
+        directory: directory.path().to_owned(),
+        max_bytes: 1 << 20,
+        sync: SyncPolicy::Never,
+        retain: Duration::ZERO,
+        on_full: OnFull::DropOldest,
+    };
+
+    let samples = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&samples);
+    let running = Running::start_with(Some(spool), move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        sample()
+    })
+    .await;
+    eventually("samples are taken", async || samples.load(Ordering::Relaxed) >= 3).await;
+    running.shutdown.cancel();
+    let publisher = Arc::clone(&running.publisher);
+    running.task.await.unwrap().unwrap();
+    let taken = publisher.taken.lock().unwrap().clone();
+    assert_eq!(taken, (1..=samples.load(Ordering::Relaxed)).collect::<Vec<_>>());
 }
 
 #[tokio::test]
