@@ -71,7 +71,7 @@ impl Backlog {
     pub async fn next_batch(&mut self) -> Option<Batch> {
         let Some(spool) = self.spool.clone() else {
             let batch = self.returned.take().or_else(|| self.outbox.try_next_batch())?;
-            return Some(self.from_memory(batch));
+            return Some(self.take_from_memory(batch));
         };
         let is_read = self.read_live(&spool).await;
         let returned = self.returned.as_ref().and_then(|batch| batch.messages.first());
@@ -81,7 +81,7 @@ impl Backlog {
         }
         // What is in memory is newer than what is on disk and cannot be read now.
         if is_read && let Some(batch) = self.returned.take().or_else(|| self.outbox.try_next_batch_past_disk()) {
-            return Some(self.from_memory(batch));
+            return Some(self.take_from_memory(batch));
         }
         self.read_leftovers(&spool).await;
         let batch = self.leftover.next_batch(None)?;
@@ -152,7 +152,7 @@ impl Backlog {
         self.outbox.is_closed()
     }
 
-    fn from_memory(&mut self, batch: Batch) -> Batch {
+    fn take_from_memory(&mut self, batch: Batch) -> Batch {
         self.in_flight = Some(Origin::Outbox);
         Batch { acknowledged: self.live.acknowledged, ..batch }
     }

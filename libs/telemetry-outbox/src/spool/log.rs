@@ -529,10 +529,9 @@ impl Log {
     pub(super) fn delete_reported(&mut self) -> io::Result<()> {
         let (reported, rest) = std::mem::take(&mut self.given_up).into_iter().partition(GivenUp::is_reported);
         self.given_up = rest;
-        let deleted = context::all(reported.into_iter().map(|given_up: GivenUp| {
+        context::all(reported.into_iter().map(|given_up: GivenUp| {
             self.delete_given_up(&given_up.extent).inspect_err(|_| self.given_up.push(given_up))
-        }));
-        deleted
+        }))
     }
 
     fn delete_given_up(&mut self, extent: &Extent) -> io::Result<()> {

@@ -290,7 +290,7 @@ fn first_that<'a, T>(
     for log in logs {
         match action(log) {
             Ok(Some(given)) => return Ok(Some(given)),
-            given => outcome = outcome.and_then(|_| given),
+            given => outcome = outcome.and(given),
         }
     }
     outcome
