@@ -1,0 +1,1 @@
+//! Samples of hosts as metrics in the text formats of Prometheus.

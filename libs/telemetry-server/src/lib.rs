@@ -1,0 +1,1 @@
+//! Listeners for people and programs: addresses, TLS, callers and their roles, limits.

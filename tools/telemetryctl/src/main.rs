@@ -1,0 +1,3 @@
+//! Reads and steers telemetry collectors from the command line.
+
+fn main() {}
