@@ -60,7 +60,7 @@ pub use self::counters::Counters;
 use self::delivery::Command;
 pub use self::delivery::Delivery;
 pub use self::error::ConsumerError;
-pub use self::event::{Envelope, Event, Gap, Sample};
+pub use self::event::{Control, Envelope, Event, Gap, Sample};
 use self::pump::Pump;
 use self::queue::Queue;
 pub use self::settings::ConsumerSettings;

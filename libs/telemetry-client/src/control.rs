@@ -75,7 +75,7 @@ impl ControlClient {
     /// [`ControlError`]; retryable before the first sample.
     pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
         const CALL: &str = "get the snapshot";
-        let answer = answered(CALL, self.stub.clone().get_snapshot(self.request(GetSnapshotRequest {})).await)?;
+        let answer = answered(CALL, self.stub.clone().get_snapshot(self.request(GetSnapshotRequest::default())).await)?;
         Snapshot::from_answer(CALL, answer)
     }
 
@@ -85,7 +85,7 @@ impl ControlClient {
     /// [`ControlError`]; [`Refused`](ControlError::Refused) names the allowed range.
     pub async fn set_interval(&self, interval: Duration) -> Result<IntervalChange, ControlError> {
         const CALL: &str = "set the interval";
-        let request = SetIntervalRequest { interval: Some(interval.into()) };
+        let request = SetIntervalRequest { interval: Some(interval.into()), ..SetIntervalRequest::default() };
         let answer = answered(CALL, self.stub.clone().set_interval(self.request(request)).await)?;
         Ok(IntervalChange {
             previous: duration(CALL, answer.previous_interval)?,

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 use telemetry_client::proto::control_service_server::{ControlService, ControlServiceServer};
 use telemetry_client::proto::telemetry_message::Payload;
 use telemetry_client::proto::{
-    ComponentHealth, CoreMetrics, CpuMetrics, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse,
-    GroupSnapshot, HealthRequest, HealthResponse, HealthStatus, SetIntervalRequest, SetIntervalResponse, Stamp,
-    TelemetryData, TelemetryMessage, TelemetryMetadata,
+    ComponentHealth, CoreMetrics, CpuMetrics, GapReason, GapRecord, GetCapabilitiesRequest, GetCapabilitiesResponse,
+    GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest,
+    HealthResponse, HealthStatus, ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse,
+    Stamp, TelemetryData, TelemetryMessage, TelemetryMetadata, WatchSnapshotsRequest, WatchSnapshotsResponse,
 };
 use telemetry_client::{ControlClient, ControlError, ControlSettings};
 use telemetry_testing::Authority;
@@ -46,7 +47,34 @@ impl ControlService for Collector {
             return Err(Status::invalid_argument("interval: 2h is not a duration from 100ms to 1h"));
         }
         let previous_interval = Some(Duration::from_secs(1).into());
-        Ok(Response::new(SetIntervalResponse { previous_interval, interval }))
+        Ok(Response::new(SetIntervalResponse { previous_interval, interval, ..SetIntervalResponse::default() }))
+    }
+
+    type WatchSnapshotsStream = tokio_stream::Empty<Result<WatchSnapshotsResponse, Status>>;
+
+    async fn watch_snapshots(
+        &self,
+        _: Request<WatchSnapshotsRequest>,
+    ) -> Result<Response<Self::WatchSnapshotsStream>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn reset_interval(
+        &self,
+        _: Request<ResetIntervalRequest>,
+    ) -> Result<Response<ResetIntervalResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn get_capabilities(
+        &self,
+        _: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn get_config(&self, _: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
     }
 
     /// Hangs when there is no message.

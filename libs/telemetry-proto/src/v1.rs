@@ -13,10 +13,14 @@ mod generated {
 
 pub use check::{InvalidMessage, Problem};
 pub use generated::{
-    ComponentHealth, CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapReason, GapRecord, GetSnapshotRequest,
-    GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, HealthStatus, LoadAverages, SequenceRange,
-    SetIntervalRequest, SetIntervalResponse, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField,
-    UnavailableReason, control_service_client, control_service_server, telemetry_data, telemetry_message,
+    Caller, CallerLogin, ComponentHealth, ControlAction, ControlEvent, CoreMetrics, CpuFrequencies, CpuMetrics,
+    CpuStates, DeliveryState, DeliveryUpdate, GapReason, GapRecord, GetCapabilitiesRequest, GetCapabilitiesResponse,
+    GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupCapabilities, GroupSnapshot,
+    HealthRequest, HealthResponse, HealthStatus, LoadAverages, MissedEvents, ResetIntervalRequest,
+    ResetIntervalResponse, SequenceRange, SetIntervalRequest, SetIntervalResponse, Setting, SettingOrigin,
+    TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason, WatchSnapshotsRequest,
+    WatchSnapshotsResponse, control_service_client, control_service_server, telemetry_data, telemetry_message,
+    watch_snapshots_response,
 };
 pub use json::{DecodeError, EncodeError};
 pub use message::Stamp;

@@ -17,15 +17,23 @@ fn contains_the_package_and_its_imports() {
     let ours: Vec<_> = set.file.iter().filter(|file| file.package() == "telemetry.v1").collect();
     let services: Vec<_> = ours.iter().flat_map(|file| &file.service).collect();
     assert_eq!(services.iter().map(|service| service.name()).collect::<Vec<_>>(), ["ControlService"]);
-    let rpcs: Vec<_> = services[0].method.iter().map(|rpc| (rpc.name(), rpc.input_type(), rpc.output_type())).collect();
+    let rpcs: Vec<_> = services[0].method.iter().map(|rpc| (rpc.name(), rpc.server_streaming())).collect();
     assert_eq!(
         rpcs,
         [
-            ("GetSnapshot", ".telemetry.v1.GetSnapshotRequest", ".telemetry.v1.GetSnapshotResponse"),
-            ("SetInterval", ".telemetry.v1.SetIntervalRequest", ".telemetry.v1.SetIntervalResponse"),
-            ("Health", ".telemetry.v1.HealthRequest", ".telemetry.v1.HealthResponse"),
+            ("GetSnapshot", false),
+            ("WatchSnapshots", true),
+            ("SetInterval", false),
+            ("ResetInterval", false),
+            ("GetCapabilities", false),
+            ("GetConfig", false),
+            ("Health", false),
         ]
     );
+    for rpc in &services[0].method {
+        assert_eq!(rpc.input_type(), format!(".telemetry.v1.{}Request", rpc.name()));
+        assert_eq!(rpc.output_type(), format!(".telemetry.v1.{}Response", rpc.name()));
+    }
     let messages: Vec<_> = ours.iter().flat_map(|file| &file.message_type).map(|message| message.name()).collect();
     assert!(messages.contains(&"TelemetryMessage") && messages.contains(&"UnavailableField"), "{messages:?}");
 }

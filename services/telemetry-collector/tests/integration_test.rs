@@ -75,7 +75,7 @@ async fn sink(collector: &Collector) -> (HealthStatus, Option<String>) {
 }
 
 fn interval(span: Duration) -> SetIntervalRequest {
-    SetIntervalRequest { interval: Some(span.into()) }
+    SetIntervalRequest { interval: Some(span.into()), ..Default::default() }
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn get_snapshot_returns_a_message_that_is_in_the_queue() {
     let url = redis.url();
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url)]).await;
     eventually_queued(&redis, 1).await;
-    let snapshot = collector.control().await.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner();
+    let snapshot = collector.control().await.get_snapshot(GetSnapshotRequest::default()).await.unwrap().into_inner();
     let [cpu] = snapshot.snapshots.as_slice() else { panic!("{snapshot:?}") };
     assert_eq!((cpu.group.as_str(), &cpu.message, cpu.age), ("cpu", &snapshot.message, snapshot.age));
     let message = snapshot.message.unwrap();
@@ -154,13 +154,19 @@ async fn set_interval_rejects_values_out_of_range_and_names_the_range() {
         interval(Duration::from_millis(99)),
         interval(Duration::from_secs(3601)),
         interval(Duration::ZERO),
-        SetIntervalRequest { interval: Some(well_known::Duration { seconds: -1, nanos: 0 }) },
-        SetIntervalRequest { interval: Some(well_known::Duration { seconds: -1, nanos: i32::MAX }) },
-        SetIntervalRequest { interval: Some(well_known::Duration { seconds: i64::MIN, nanos: i32::MIN }) },
-        SetIntervalRequest { interval: None },
+        SetIntervalRequest { interval: Some(well_known::Duration { seconds: -1, nanos: 0 }), ..Default::default() },
+        SetIntervalRequest {
+            interval: Some(well_known::Duration { seconds: -1, nanos: i32::MAX }),
+            ..Default::default()
+        },
+        SetIntervalRequest {
+            interval: Some(well_known::Duration { seconds: i64::MIN, nanos: i32::MIN }),
+            ..Default::default()
+        },
+        SetIntervalRequest { interval: None, ..Default::default() },
     ];
     for request in wrong {
-        let status = control.set_interval(request).await.unwrap_err();
+        let status = control.set_interval(request.clone()).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{request:?}");
         assert!(status.message().contains("from 100ms to 1h"), "{status}");
     }
@@ -210,7 +216,7 @@ async fn delivers_everything_once_redis_is_up() {
     eventually("the sink is degraded", async || sink(&collector).await.0 == HealthStatus::Degraded).await;
     let whole = health(&collector).await;
     assert_eq!(whole.status(), HealthStatus::Degraded);
-    collector.control().await.get_snapshot(GetSnapshotRequest {}).await.expect("sampling continues");
+    collector.control().await.get_snapshot(GetSnapshotRequest::default()).await.expect("sampling continues");
 
     redis.restart().await;
     eventually("the sink has recovered", async || sink(&collector).await.0 == HealthStatus::Serving).await;
@@ -230,9 +236,9 @@ async fn keeps_sampling_and_loses_nothing_while_redis_hangs() {
     redis.pause();
     eventually("the sink is degraded", async || sink(&collector).await.0 == HealthStatus::Degraded).await;
     let mut control = collector.control().await;
-    let during = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
+    let during = control.get_snapshot(GetSnapshotRequest::default()).await.unwrap().into_inner().message.unwrap();
     eventually("sampling continues", async || {
-        let now = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
+        let now = control.get_snapshot(GetSnapshotRequest::default()).await.unwrap().into_inner().message.unwrap();
         now.sequence > during.sequence + 3
     })
     .await;
@@ -262,7 +268,7 @@ async fn reports_messages_dropped_by_a_full_outbox_in_a_gap_record() {
     .await;
     let mut control = collector.control().await;
     eventually("the outbox is too small", async || {
-        let snapshot = control.get_snapshot(GetSnapshotRequest {}).await;
+        let snapshot = control.get_snapshot(GetSnapshotRequest::default()).await;
         snapshot.is_ok_and(|snapshot| snapshot.into_inner().message.unwrap().sequence > 14)
     })
     .await;
@@ -286,7 +292,7 @@ async fn trims_the_queue_to_its_newest_messages() {
     .await;
     let mut control = collector.control().await;
     eventually("more samples than the cap", async || {
-        let snapshot = control.get_snapshot(GetSnapshotRequest {}).await;
+        let snapshot = control.get_snapshot(GetSnapshotRequest::default()).await;
         snapshot.is_ok_and(|snapshot| snapshot.into_inner().message.unwrap().sequence > 5)
     })
     .await;
@@ -315,7 +321,7 @@ async fn delivers_pending_messages_and_exits_with_0(signal: &str) {
     eventually_queued(&redis, 3).await;
     redis.pause();
     let mut control = collector.control().await;
-    let seen = control.get_snapshot(GetSnapshotRequest {}).await.unwrap().into_inner().message.unwrap();
+    let seen = control.get_snapshot(GetSnapshotRequest::default()).await.unwrap().into_inner().message.unwrap();
     collector.signal(signal);
     eventually("it logs that it is stopping", async || collector.log().contains("stopping")).await;
     redis.resume();
@@ -360,7 +366,7 @@ async fn shutdown_ends_after_the_grace_period_and_reports_undelivered_messages()
     let mut collector =
         Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_SHUTDOWN__GRACE", "200ms")]).await;
     let mut control = collector.control().await;
-    eventually("a sample is taken", async || control.get_snapshot(GetSnapshotRequest {}).await.is_ok()).await;
+    eventually("a sample is taken", async || control.get_snapshot(GetSnapshotRequest::default()).await.is_ok()).await;
     collector.signal("INT");
     let status = timeout(Duration::from_secs(30), collector.ended()).await.expect("it ends");
     assert_eq!(status.code(), Some(0));
@@ -374,7 +380,7 @@ async fn a_second_signal_stops_it_immediately() {
     redis.kill().await;
     let mut collector = Collector::start(&[("TELEMETRY_REDIS__URL", &url), ("TELEMETRY_SHUTDOWN__GRACE", "10m")]).await;
     let mut control = collector.control().await;
-    eventually("a sample is taken", async || control.get_snapshot(GetSnapshotRequest {}).await.is_ok()).await;
+    eventually("a sample is taken", async || control.get_snapshot(GetSnapshotRequest::default()).await.is_ok()).await;
     collector.signal("TERM");
     eventually("it logs that it is stopping", async || collector.log().contains("stopping")).await;
     collector.signal("TERM");

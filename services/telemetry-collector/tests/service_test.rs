@@ -190,8 +190,10 @@ async fn service_delivers_everything_and_fails_when_a_part_panics() {
 #[tokio::test]
 async fn get_snapshot_is_unavailable_before_the_first_sample() {
     let running = Running::start(|| Err(TelemetryError::collection("cpu", "half a file"))).await;
-    let status =
-        ControlServiceClient::new(running.channel().await).get_snapshot(GetSnapshotRequest {}).await.unwrap_err();
+    let status = ControlServiceClient::new(running.channel().await)
+        .get_snapshot(GetSnapshotRequest::default())
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("no sample has been taken yet"), "{status}");
     running.shutdown.cancel();

@@ -10,7 +10,7 @@ use telemetry_proto::v1::{DecodeError, Problem, SCHEMA_VERSION, TelemetryMessage
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::event::{Envelope, Event, Gap, Sample};
+use super::event::{Control, Envelope, Event, Gap, Sample};
 
 /// What the protobuf encoding of a message begins with: the tag of `schema_version`, field 1, text.
 const PROTOBUF_BEGINS: u8 = 0x0A;
@@ -92,6 +92,7 @@ fn event(message: TelemetryMessage) -> Result<Event, Unreadable> {
             };
             Event::Gap(Gap { envelope, lost_by, record })
         }
+        Some(Payload::Control(change)) => Event::Control(Box::new(Control { envelope, change })),
         None => Event::Unknown(envelope),
     })
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use telemetry_proto::v1::telemetry_data::Metrics;
-use telemetry_proto::v1::{GapRecord, TelemetryMetadata};
+use telemetry_proto::v1::{ControlEvent, GapRecord, TelemetryMetadata};
 use uuid::Uuid;
 
 /// What a consumer is told.
@@ -15,6 +15,8 @@ pub enum Event {
     Sample(Box<Sample>),
     /// A collector says which messages will never come.
     Gap(Gap),
+    /// A collector was steered: who changed what, and why.
+    Control(Box<Control>),
     /// The next message is the first of this instance that the consumer has seen.
     InstanceStarted {
         /// The instance: one start of one collector.
@@ -57,6 +59,15 @@ pub struct Gap {
     pub record: GapRecord,
 }
 
+/// A change of a collector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    /// What sets the message apart.
+    pub envelope: Envelope,
+    /// Who changed what, and why.
+    pub change: ControlEvent,
+}
+
 /// What sets one message apart from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
@@ -79,6 +90,7 @@ impl Event {
         match self {
             Self::Sample(sample) => Some(&sample.envelope),
             Self::Gap(gap) => Some(&gap.envelope),
+            Self::Control(control) => Some(&control.envelope),
             Self::Unknown(envelope) => Some(envelope),
             Self::InstanceStarted { .. } | Self::MissingNumbers { .. } => None,
         }

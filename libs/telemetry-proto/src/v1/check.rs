@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::telemetry_data::Metrics;
 use super::telemetry_message::Payload;
 use super::{
-    CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapRecord, LoadAverages, SCHEMA_VERSION, TelemetryData,
-    TelemetryMessage, TelemetryMetadata, UnavailableField,
+    ControlEvent, CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapRecord, LoadAverages, SCHEMA_VERSION,
+    TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField,
 };
 use crate::well_known::{Duration, Timestamp};
 
@@ -91,8 +91,18 @@ impl TelemetryMessage {
         match &self.payload {
             Some(Payload::Data(data)) => data.check(&written_by).map_err(|invalid| invalid.within("data")),
             Some(Payload::Gap(gap)) => gap.check().map_err(|invalid| invalid.within("gap")),
+            Some(Payload::Control(event)) => event.check().map_err(|invalid| invalid.within("control")),
             None => missing_unless_newer("payload", &written_by),
         }
+    }
+}
+
+impl ControlEvent {
+    fn check(&self) -> Check {
+        check_not_empty("hostname", &self.hostname)?;
+        check_interval("previous_interval", self.previous_interval.as_ref())?;
+        check_interval("interval", self.interval.as_ref())?;
+        self.reverts_at.as_ref().map_or(Ok(()), |time| check_timestamp("reverts_at", Some(time)))
     }
 }
 
@@ -110,10 +120,7 @@ impl TelemetryMetadata {
     fn check(&self) -> Check {
         check_not_empty("hostname", &self.hostname)?;
         check_not_empty("collector_version", &self.collector_version)?;
-        let interval = require("interval", self.interval.as_ref())?;
-        if !interval.is_canonical() || (interval.seconds, interval.nanos) <= (0, 0) {
-            return Err(InvalidMessage::not_allowed("interval", format_args!("{interval:?}"), "a positive duration"));
-        }
+        check_interval("interval", self.interval.as_ref())?;
         check_timestamp("scheduled_at", self.scheduled_at.as_ref())?;
         check_elapsed("collection_duration", self.collection_duration.as_ref())?;
         self.labels.keys().try_for_each(|key| check_not_empty("labels", key))
@@ -292,6 +299,14 @@ fn check_timestamp(field: &str, timestamp: Option<&Timestamp>) -> Check {
     let timestamp = require(field, timestamp)?;
     if !timestamp.is_canonical() {
         return Err(InvalidMessage::not_allowed(field, format_args!("{timestamp:?}"), "a time of the years 1 to 9999"));
+    }
+    Ok(())
+}
+
+fn check_interval(field: &str, interval: Option<&Duration>) -> Check {
+    let interval = require(field, interval)?;
+    if !interval.is_canonical() || (interval.seconds, interval.nanos) <= (0, 0) {
+        return Err(InvalidMessage::not_allowed(field, format_args!("{interval:?}"), "a positive duration"));
     }
     Ok(())
 }

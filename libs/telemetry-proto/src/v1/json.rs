@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::telemetry_data::Metrics;
 use super::telemetry_message::Payload;
-use super::{GapReason, InvalidMessage, TelemetryMessage, UnavailableReason};
+use super::{CallerLogin, ControlAction, GapReason, InvalidMessage, TelemetryMessage, UnavailableReason};
 
 /// A message could not be encoded.
 #[derive(Debug, Error)]
@@ -95,6 +95,10 @@ impl TelemetryMessage {
                 }
                 None => true,
             },
+            Some(Payload::Control(event)) => {
+                let login = event.caller.as_ref().map(|caller| CallerLogin::try_from(caller.login));
+                ControlAction::try_from(event.action).is_ok() && login.is_none_or(|login| login.is_ok())
+            }
             None => true,
         };
         if all_known {
@@ -106,6 +110,12 @@ impl TelemetryMessage {
             Some(Payload::Data(data)) => {
                 if let Some(Metrics::Cpu(cpu)) = &mut data.metrics {
                     cpu.unavailable.iter_mut().for_each(|field| field.set_reason(field.reason()));
+                }
+            }
+            Some(Payload::Control(event)) => {
+                event.set_action(event.action());
+                if let Some(caller) = &mut event.caller {
+                    caller.set_login(caller.login());
                 }
             }
             None => {}

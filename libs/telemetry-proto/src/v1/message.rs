@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::telemetry_data::Metrics;
 use super::telemetry_message::Payload;
 use super::{
-    CpuMetrics, GapReason, GapRecord, SCHEMA_VERSION, SequenceRange, TelemetryData, TelemetryMessage,
+    ControlEvent, CpuMetrics, GapReason, GapRecord, SCHEMA_VERSION, SequenceRange, TelemetryData, TelemetryMessage,
     TelemetryMetadata, UnavailableField, UnavailableReason,
 };
 
@@ -106,6 +106,12 @@ impl From<TelemetryData> for Payload {
 impl From<GapRecord> for Payload {
     fn from(gap: GapRecord) -> Self {
         Self::Gap(gap)
+    }
+}
+
+impl From<ControlEvent> for Payload {
+    fn from(event: ControlEvent) -> Self {
+        Self::Control(event)
     }
 }
 

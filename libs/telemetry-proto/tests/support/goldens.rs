@@ -5,9 +5,12 @@ use std::time::Duration;
 use prost::Message;
 use serde::Serialize;
 use telemetry_proto::v1::{
-    ComponentHealth, GapReason, GapRecord, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest,
-    HealthResponse, HealthStatus, LoadAverages, SetIntervalRequest, SetIntervalResponse, TelemetryMessage,
-    UnavailableField, UnavailableReason,
+    Caller, CallerLogin, ComponentHealth, ControlAction, ControlEvent, DeliveryState, DeliveryUpdate, GapReason,
+    GapRecord, GetCapabilitiesRequest, GetCapabilitiesResponse, GetConfigRequest, GetConfigResponse,
+    GetSnapshotRequest, GetSnapshotResponse, GroupCapabilities, GroupSnapshot, HealthRequest, HealthResponse,
+    HealthStatus, LoadAverages, MissedEvents, ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest,
+    SetIntervalResponse, Setting, SettingOrigin, TelemetryMessage, UnavailableField, UnavailableReason,
+    WatchSnapshotsRequest, WatchSnapshotsResponse, watch_snapshots_response,
 };
 
 use super::{bare_sample, cpu_mut, full_sample, noon, stamp};
@@ -34,16 +37,100 @@ pub(crate) fn goldens() -> Vec<Golden> {
         let record = GapRecord::new([1..=1, 3..=9], reason);
         goldens.push(telemetry(&case, &TelemetryMessage::new(stamp(10), record)));
     }
+    for (action, login) in every(ControlAction::try_from).zip(every(CallerLogin::try_from)) {
+        let case = action.as_str_name().to_lowercase();
+        goldens.push(telemetry(&case, &TelemetryMessage::new(stamp(12), control_event(action, login))));
+    }
     let (second, tenth) = (Some(Duration::from_secs(1).into()), Some(Duration::from_millis(100).into()));
     goldens.extend([
-        control("GetSnapshotRequest", &GetSnapshotRequest {}),
+        control("GetSnapshotRequest", &GetSnapshotRequest { max_age: second }),
         control("GetSnapshotResponse", &snapshot()),
-        control("SetIntervalRequest", &SetIntervalRequest { interval: tenth }),
-        control("SetIntervalResponse", &SetIntervalResponse { previous_interval: second, interval: tenth }),
+        control(
+            "SetIntervalRequest",
+            &SetIntervalRequest { interval: tenth, ttl: second, reason: "incident 4711".to_owned() },
+        ),
+        control(
+            "SetIntervalResponse",
+            &SetIntervalResponse {
+                previous_interval: second,
+                interval: tenth,
+                effective_since: Some(noon().into()),
+                reverts_at: Some((noon() + Duration::from_secs(600)).into()),
+            },
+        ),
+        control("ResetIntervalRequest", &ResetIntervalRequest { reason: "incident 4711 is over".to_owned() }),
+        control(
+            "ResetIntervalResponse",
+            &ResetIntervalResponse { previous_interval: tenth, interval: second, effective_since: Some(noon().into()) },
+        ),
+        control("WatchSnapshotsRequest", &WatchSnapshotsRequest { delivery: true }),
+        control("GetCapabilitiesRequest", &GetCapabilitiesRequest {}),
+        control("GetCapabilitiesResponse", &capabilities()),
+        control("GetConfigRequest", &GetConfigRequest {}),
+        control("GetConfigResponse", &settings()),
         control("HealthRequest", &HealthRequest {}),
         control("HealthResponse", &health()),
     ]);
+    goldens.extend(watched());
     goldens
+}
+
+fn control_event(action: ControlAction, login: CallerLogin) -> ControlEvent {
+    ControlEvent {
+        hostname: "web-7".to_owned(),
+        host_id: "5f0c9c2be6d54a0c8f2f6b7a1d3e4c5b".to_owned(),
+        action: action.into(),
+        caller: Some(Caller {
+            name: "operator".to_owned(),
+            login: login.into(),
+            address: "127.0.0.1:50052".to_owned(),
+        }),
+        previous_interval: Some(Duration::from_secs(1).into()),
+        interval: Some(Duration::from_millis(200).into()),
+        reverts_at: Some((noon() + Duration::from_secs(600)).into()),
+        reason: "incident 4711".to_owned(),
+    }
+}
+
+/// One golden for each kind of event of a watch, and for each delivery state.
+fn watched() -> impl Iterator<Item = Golden> {
+    use watch_snapshots_response::Event;
+    let update = |state: DeliveryState| DeliveryUpdate {
+        numbers: vec![(1..=1).into(), (3..=9).into()],
+        state: state.into(),
+        reason: (state == DeliveryState::Lost).then_some(GapReason::OutboxFull.into()),
+    };
+    let updates = every(DeliveryState::try_from).map(move |state| (state.as_str_name().to_lowercase(), update(state)));
+    let events = [
+        ("message".to_owned(), Event::Message(full_sample())),
+        ("missed".to_owned(), Event::Missed(MissedEvents { count: 3 })),
+    ];
+    let events = events.into_iter().chain(updates.map(|(case, update)| (case, Event::Delivery(update))));
+    events.map(|(case, event)| Golden {
+        case,
+        ..control("WatchSnapshotsResponse", &WatchSnapshotsResponse { event: Some(event) })
+    })
+}
+
+fn capabilities() -> GetCapabilitiesResponse {
+    let cpu = GroupCapabilities {
+        group: "cpu".to_owned(),
+        available: vec!["load_averages".to_owned()],
+        unavailable: vec![UnavailableField::new("temperature_celsius", UnavailableReason::NoSensor)],
+        error: Some("cannot read /proc/stat: permission denied".to_owned()),
+    };
+    GetCapabilitiesResponse { groups: vec![cpu] }
+}
+
+fn settings() -> GetConfigResponse {
+    let settings = every(SettingOrigin::try_from)
+        .map(|origin| Setting {
+            name: "TELEMETRY_REDIS__URL".to_owned(),
+            value: "redis://:***@127.0.0.1:6379/0".to_owned(),
+            origin: origin.into(),
+        })
+        .collect();
+    GetConfigResponse { settings }
 }
 
 /// All values of an enum except unspecified.
@@ -79,6 +166,7 @@ fn health() -> HealthResponse {
             status: status.into(),
             since: Some(noon().into()),
             last_error: Some("connection refused".to_owned()),
+            counters: [("samples".to_owned(), 86_400)].into(),
         })
         .collect();
     HealthResponse { status: HealthStatus::Degraded.into(), components }

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use telemetry_proto::v1::telemetry_data::Metrics;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{
-    CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapReason, GapRecord, LoadAverages, SCHEMA_VERSION,
-    SequenceRange, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason,
+    Caller, CallerLogin, ControlAction, ControlEvent, CoreMetrics, CpuFrequencies, CpuMetrics, CpuStates, GapReason,
+    GapRecord, LoadAverages, SCHEMA_VERSION, SequenceRange, TelemetryData, TelemetryMessage, TelemetryMetadata,
+    UnavailableField, UnavailableReason,
 };
 use telemetry_proto::well_known::{Duration, Timestamp};
 use uuid::Uuid;
@@ -20,6 +21,7 @@ pub(crate) fn valid_message() -> BoxedStrategy<TelemetryMessage> {
     let payload = prop_oneof![
         3 => (metadata(), cpu()).prop_map(|(metadata, cpu)| Payload::from(TelemetryData::new(metadata, cpu))),
         1 => gap().prop_map(Payload::from),
+        1 => control_event().prop_map(Payload::from),
     ];
     (uuid(), uuid(), 1..=u64::MAX, timestamp(), payload)
         .prop_map(|(message_id, instance_id, sequence, collected_at, payload)| TelemetryMessage {
@@ -132,9 +134,15 @@ impl Change {
                 cpu_of(data).unavailable.push(UnavailableField { field: "model".to_owned(), reason: value });
             }
             (Self::Enum(value), Some(Payload::Gap(gap))) => gap.reason = value,
+            (Self::Span(at, span), Some(Payload::Control(event))) => match at % 2 {
+                0 => event.previous_interval = span,
+                _ => event.interval = span,
+            },
+            (Self::Enum(value), Some(Payload::Control(event))) => event.action = value,
             (Self::NoMetrics, Some(Payload::Data(data))) => data.metrics = None,
             (Self::NoMetadata, Some(Payload::Data(data))) => data.metadata = None,
             (_, Some(Payload::Gap(gap))) => gap.missing.clear(),
+            (_, Some(Payload::Control(event))) => event.hostname.clear(),
             (_, None) => {}
         }
     }
@@ -165,6 +173,10 @@ fn elapsed() -> BoxedStrategy<Duration> {
         .boxed()
 }
 
+fn interval() -> BoxedStrategy<Duration> {
+    elapsed().prop_filter("an interval is positive", |span| (span.seconds, span.nanos) > (0, 0)).boxed()
+}
+
 fn nanos() -> impl Strategy<Value = i32> {
     prop_oneof![Just(0), (0..1000i32).prop_map(|millis| millis * 1_000_000), 0..1_000_000_000i32]
 }
@@ -179,8 +191,7 @@ fn text() -> BoxedStrategy<String> {
 
 fn metadata() -> BoxedStrategy<TelemetryMetadata> {
     let host = (name(), text(), text(), text(), text(), text(), name());
-    let interval = elapsed().prop_filter("an interval is positive", |span| (span.seconds, span.nanos) > (0, 0));
-    let sample = (interval, timestamp(), elapsed(), btree_map(name(), text(), 0..3), option::of(text()));
+    let sample = (interval(), timestamp(), elapsed(), btree_map(name(), text(), 0..3), option::of(text()));
     (host, sample)
         .prop_map(
             |(
@@ -317,6 +328,25 @@ fn gap() -> BoxedStrategy<GapRecord> {
             let bounds: Vec<_> = bounds.into_iter().collect();
             let gap = GapRecord::new(bounds.chunks_exact(2).map(|pair| pair[0]..=pair[1]), reason);
             other_instance.map_or(gap.clone(), |instance_id| gap.of_instance(Uuid::from_u128(instance_id)))
+        })
+        .boxed()
+}
+
+fn control_event() -> BoxedStrategy<ControlEvent> {
+    let action = (0..=4i32).prop_map(|number| ControlAction::try_from(number).unwrap().into());
+    let login = (0..=4i32).prop_map(|number| CallerLogin::try_from(number).unwrap().into());
+    let caller = (text(), login, text()).prop_map(|(name, login, address)| Caller { name, login, address });
+    let host = (name(), text());
+    (host, action, option::of(caller), interval(), interval(), option::of(timestamp()), text())
+        .prop_map(|((hostname, host_id), action, caller, previous, interval, reverts_at, reason)| ControlEvent {
+            hostname,
+            host_id,
+            action,
+            caller,
+            previous_interval: Some(previous),
+            interval: Some(interval),
+            reverts_at,
+            reason,
         })
         .boxed()
 }
