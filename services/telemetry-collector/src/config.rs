@@ -3,6 +3,7 @@
 //! All mistakes are reported at once, one line each: the variable, its value unless it is secret, what is allowed.
 //! Components never read the environment; they get what they need from here.
 
+mod http;
 mod otel;
 mod parse;
 mod variables;
@@ -23,6 +24,7 @@ use telemetry_redis::environment::RedisEnvironment;
 use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, size};
 use telemetry_settings::{InForce, Reader};
 
+pub use self::http::HttpConfig;
 pub use self::otel::OtelConfig;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
@@ -43,6 +45,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// Where the control API listens.
     pub control: ControlConfig,
+    /// Where HTTP is served, and what it answers.
+    pub http: HttpConfig,
     /// What is logged, and how.
     pub log: LogSettings,
     /// What OpenTelemetry exports.
@@ -175,6 +179,7 @@ impl Config {
                 retain: read.read(variables::SPOOL_RETAIN, duration(parse::RETENTION)),
             },
             control: ControlConfig { listen: read.read(variables::CONTROL_LISTEN, from_str) },
+            http: HttpConfig::read(read),
             log: LogSettings::read(read),
             shutdown: ShutdownConfig { grace: read.read(variables::SHUTDOWN_GRACE, duration(parse::GRACE)) },
             otel: OtelConfig::read(read),
@@ -204,7 +209,11 @@ impl Config {
 /// Every variable for `--help`.
 #[must_use]
 pub fn environment_help() -> String {
-    format!("{}\n{}", variables::COLLECTOR.help(), exit::help("the collector", "the address of the control API"))
+    format!(
+        "{}\n{}",
+        variables::COLLECTOR.help(),
+        exit::help("the collector", "the address of the control API or of HTTP")
+    )
 }
 
 /// Every variable as a page of Markdown; docs/configuration.md is this text.

@@ -34,9 +34,11 @@ pub enum TelemetryError {
         #[source]
         source: io::Error,
     },
-    /// The address of the control API cannot be listened on.
-    #[error("cannot listen on {address} (TELEMETRY_CONTROL__LISTEN)")]
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({setting})")]
     Bind {
+        /// The variable that names the address.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the operating system said.
@@ -242,6 +244,7 @@ mod tests {
     #[test]
     fn every_class_has_its_status_and_exit_code() {
         let in_use = TelemetryError::Bind {
+            setting: "TELEMETRY_CONTROL__LISTEN",
             address: SocketAddr::from(([127, 0, 0, 1], 50051)),
             source: io::Error::from(io::ErrorKind::AddrInUse),
         };

@@ -92,6 +92,10 @@ pub(crate) fn control_listening(address: SocketAddr) {
     info!(%address, "control API listening");
 }
 
+pub(crate) fn http_listening(address: SocketAddr) {
+    info!(%address, "HTTP listening");
+}
+
 pub(crate) fn accept_failed(failure: &TelemetryError) {
     error!(error = report(failure), "cannot accept connections to the control API; retrying");
 }

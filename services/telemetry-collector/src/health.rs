@@ -61,6 +61,16 @@ impl Component {
     /// The components that every collector has, in the order in which they are listed.
     pub const ALWAYS: [Self; 3] = [Self::Sampler, Self::Sink, Self::Control];
 
+    /// Every component, in the order in which they are listed.
+    pub const ALL: [Self; 4] = [Self::Sampler, Self::Sink, Self::Control, Self::Spool];
+
+    /// Whether the process counts as dead when the component does not work. A sink or a spool that fails does not count,
+    /// because the collector keeps the messages and a restart could lose them.
+    #[must_use]
+    pub fn is_vital(self) -> bool {
+        !matches!(self, Self::Sink | Self::Spool)
+    }
+
     /// Name of the component, in the control API and as a service of `grpc.health.v1`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -147,13 +157,11 @@ impl HealthReader {
         self.states.changed().await.is_ok()
     }
 
-    /// Whether the process is alive: `false` only when a restart could help. A sink or a spool that fails does not count,
-    /// because the collector keeps the messages and a restart could lose them.
+    /// Whether the process is alive: `false` only when a restart could help.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.states.borrow().iter().all(|state| {
-            matches!(state.component, Component::Sink | Component::Spool) || state.status != HealthStatus::NotServing
-        })
+        let states = self.states.borrow();
+        states.iter().all(|state| !state.component.is_vital() || state.status != HealthStatus::NotServing)
     }
 }
 

@@ -26,6 +26,7 @@ pub mod delivery;
 pub mod errors;
 mod events;
 pub mod health;
+pub mod http;
 mod interval;
 pub mod models;
 pub mod observability;

@@ -21,6 +21,7 @@ use crate::delivery::Delivery;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events::{self, OutboxEvents};
 use crate::health::{Component, HealthBoard};
+use crate::http;
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
 use crate::publishers::{DeliveryMode, RedisQueue, RedisSettings, TelemetryPublisher};
@@ -39,6 +40,8 @@ const CONTROL_GRACE: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// Where the control API is served.
     pub listener: TcpListener,
+    /// What HTTP serves, and where.
+    pub http: Option<Http>,
     /// What is sampled.
     pub collectors: Vec<Box<dyn TelemetryCollector>>,
     /// What every sample says of its host.
@@ -57,6 +60,14 @@ pub struct Parts {
     pub grace: Duration,
     /// The time of day.
     pub clock: WallClock,
+}
+
+/// What HTTP serves, and where.
+pub struct Http {
+    /// Where it is served.
+    pub listener: TcpListener,
+    /// Components that must be serving for the collector to be ready.
+    pub ready: Vec<Component>,
 }
 
 /// A collector that is ready to run.
@@ -85,13 +96,21 @@ impl Service {
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
         check_spool_directory(config.spool.directory.clone()).await?;
         let address = config.control.listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { address, source })?;
+        let listener = bind("TELEMETRY_CONTROL__LISTEN", address).await?;
+        let http = match config.http.listen {
+            Some(address) => Some(Http {
+                listener: bind("TELEMETRY_HTTP__LISTEN", address).await?,
+                ready: config.http.ready.clone(),
+            }),
+            None => None,
+        };
         let mut cpu = collectors::cpu();
         // The first sample has all its values where the host gives them soon.
         let _ = timeout(FIRST_READING_LIMIT, cpu.refresh_slow_readings()).await;
         let host = HostIdentity::read(&HostRoot::default(), &Sysinfo::new());
         Ok(Self::new(Parts {
             listener,
+            http,
             collectors: vec![Box::new(cpu)],
             metadata: metadata(&host, config),
             interval: config.collection.interval,
@@ -147,7 +166,7 @@ impl Service {
 
     /// Makes every component and starts its task.
     fn start(self) -> TelemetryResult<Running> {
-        let Parts { listener, collectors, metadata, interval, outbox, .. } = self.parts;
+        let Parts { listener, http, collectors, metadata, interval, outbox, .. } = self.parts;
         let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new({
@@ -177,11 +196,16 @@ impl Service {
         let stop_sampling = CancellationToken::new();
         let stop_control = CancellationToken::new();
         let serving = control::serve(listener, control, health.reporter(Component::Control), stop_control.clone());
+        let http_task = http.map(|Http { listener, ready }| {
+            let routes = http::routes(health.reader(), ready);
+            tokio::spawn(http::serve(listener, routes, stop_control.clone()))
+        });
         let tasks = Tasks {
             sampling: tokio::spawn(sampler.run(stop_sampling.clone())),
             spooling: spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone()))),
             delivering: tokio::spawn(delivery.run()),
             controlling: tokio::spawn(serving),
+            http: http_task,
         };
         Ok(Running { tasks, outbox, spool, publisher, health, stop_sampling, stop_control, grace })
     }
@@ -217,7 +241,11 @@ impl Running {
         events::stopped(BacklogStatus::of(&outbox, spool.as_ref()));
         publisher.close().await;
         stop_control.cancel();
-        finish(tasks.controlling, Instant::now() + CONTROL_GRACE).await;
+        let deadline = Instant::now() + CONTROL_GRACE;
+        finish(tasks.controlling, deadline).await;
+        if let Some(http) = tasks.http {
+            finish(http, deadline).await;
+        }
     }
 }
 
@@ -228,6 +256,8 @@ struct Tasks {
     spooling: Option<JoinHandle<()>>,
     delivering: JoinHandle<()>,
     controlling: JoinHandle<TelemetryResult<()>>,
+    /// Serves HTTP, if an address for it is set.
+    http: Option<JoinHandle<TelemetryResult<()>>>,
 }
 
 impl Tasks {
@@ -241,10 +271,8 @@ impl Tasks {
             ended = &mut self.sampling => Err(ended_early("the sampler", ended)),
             Some(ended) = OptionFuture::from(self.spooling.as_mut()) => Err(ended_early("the spool", ended)),
             ended = &mut self.delivering => Err(ended_early("the delivery of messages", ended)),
-            ended = &mut self.controlling => Err(ended.map_or_else(
-                |panicked| ended_early("the control API", Err(panicked)),
-                |served| served.err().unwrap_or_else(|| ended_early("the control API", Ok(()))),
-            )),
+            ended = &mut self.controlling => Err(server_ended_early("the control API", ended)),
+            Some(ended) = OptionFuture::from(self.http.as_mut()) => Err(server_ended_early("HTTP", ended)),
         }
     }
 }
@@ -266,9 +294,21 @@ async fn finish<T>(mut task: JoinHandle<T>, deadline: Instant) {
     }
 }
 
+fn server_ended_early(part: &str, ended: Result<TelemetryResult<()>, JoinError>) -> TelemetryError {
+    match ended {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) => ended_early(part, Ok(())),
+        Err(panicked) => ended_early(part, Err(panicked)),
+    }
+}
+
 fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
     let cause = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
     TelemetryError::system(format!("go on without {part}"), std::io::Error::other(cause))
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> TelemetryResult<TcpListener> {
+    TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { setting, address, source })
 }
 
 /// Refuses a directory that can never be one. Whatever may mend itself, such as a missing parent or permission, is left to the
@@ -342,6 +382,7 @@ mod tests {
             spooling: Some(tokio::spawn(pending())),
             delivering: tokio::spawn(pending()),
             controlling: tokio::spawn(pending()),
+            http: None,
         }
     }
 

@@ -7,6 +7,7 @@ use telemetry_redis::{QueueMode, TlsFiles};
 
 use super::variables::VARIABLES;
 use super::*;
+use crate::health::Component;
 
 fn config(vars: &[(&str, &str)]) -> TelemetryResult<Config> {
     Config::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())))
@@ -36,6 +37,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (1 << 30, Duration::from_secs(60)));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
+    assert_eq!((config.http.listen, config.http.ready), (None, vec![Component::Sampler, Component::Control]));
     let service_name = "telemetry-collector".to_owned();
     assert_eq!(config.otel, OtelConfig { traces: false, metrics: false, service_name, problems: Vec::new() });
     assert_eq!(config.shutdown.grace, Duration::from_secs(5));
@@ -70,6 +72,8 @@ fn every_variable_is_read() {
         ("TELEMETRY_SPOOL__SYNC", "250ms"),
         ("TELEMETRY_SPOOL__RETAIN", "0s"),
         ("TELEMETRY_CONTROL__LISTEN", "[::1]:0"),
+        ("TELEMETRY_HTTP__LISTEN", "127.0.0.1:8080"),
+        ("TELEMETRY_HTTP__READY", "sampler,sink"),
         ("TELEMETRY_LOG__FORMAT", "json"),
         ("TELEMETRY_LOG__FILTER", "warn,telemetry_collector=debug"),
         ("TELEMETRY_SHUTDOWN__GRACE", "1m"),
@@ -98,6 +102,8 @@ fn every_variable_is_read() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (4 << 20, Duration::ZERO));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_millis(250)));
     assert_eq!(config.control.listen.to_string(), "[::1]:0");
+    assert_eq!(config.http.listen, Some(SocketAddr::from(([127, 0, 0, 1], 8080))));
+    assert_eq!(config.http.ready, [Component::Sampler, Component::Sink]);
     assert!(printed.contains("\nTELEMETRY_LOG__FORMAT=json "), "{printed}");
     assert!(printed.contains("\nTELEMETRY_LOG__FILTER=warn,telemetry_collector=debug "), "{printed}");
     assert_eq!(config.shutdown.grace, Duration::from_secs(60));

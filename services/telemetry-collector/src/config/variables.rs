@@ -4,6 +4,8 @@ use telemetry_process::logs;
 use telemetry_redis::environment;
 use telemetry_settings::{Program, Standard, Variable};
 
+use super::http;
+
 pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
     name: "TELEMETRY_COLLECTION__INTERVAL",
     default: "1s",
@@ -199,6 +201,8 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SPOOL_SYNC,
     SPOOL_RETAIN,
     CONTROL_LISTEN,
+    http::LISTEN,
+    http::READY,
     logs::FORMAT,
     logs::FILTER,
     SHUTDOWN_GRACE,

@@ -60,6 +60,7 @@ pub(super) const EXPORTER: &Program = &Program {
         "TELEMETRY_OUTBOX__",
         "TELEMETRY_SPOOL__",
         "TELEMETRY_CONTROL__",
+        "TELEMETRY_HTTP__",
         "TELEMETRY_SHUTDOWN__",
         "TELEMETRY_PYTHON",
         "TELEMETRY_BAZEL_ROUTE",
