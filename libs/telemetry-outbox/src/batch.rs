@@ -28,6 +28,8 @@ pub struct EncodedMessage {
     pub body: Bytes,
     /// Whether it names numbers that are lost: when it is lost itself, they must be named anew.
     pub is_gap_record: bool,
+    /// Whether it is a sample. Decimation passes over everything else.
+    pub is_sample: bool,
 }
 
 /// Messages of one instance in flight, the oldest first.
@@ -48,11 +50,12 @@ impl EncodedMessage {
     /// When it breaks the schema.
     pub fn encode(message: &TelemetryMessage, encoding: Encoding) -> Result<Self, EncodeError> {
         let is_gap_record = matches!(message.payload, Some(Payload::Gap(_)));
+        let is_sample = matches!(message.payload, Some(Payload::Data(_)));
         let body = match encoding {
             Encoding::Json => message.to_json()?,
             Encoding::Protobuf => message.to_protobuf()?,
         };
-        Ok(Self { sequence: message.sequence, body: body.into(), is_gap_record })
+        Ok(Self { sequence: message.sequence, body: body.into(), is_gap_record, is_sample })
     }
 
     /// What the message says is lost, if it is a gap record.

@@ -132,7 +132,7 @@
 //! | 0 | 4 | u32 | magic | `0x31524c54`: the bytes `TLR1` |
 //! | 4 | 4 | u32 | length | bytes of the message, at most 64 MiB |
 //! | 8 | 8 | u64 | sequence | the number of the message |
-//! | 16 | 4 | u32 | flags | bit 0: the message is a gap record; the others are 0 and ignored |
+//! | 16 | 4 | u32 | flags | bit 0: the message is a gap record; bit 1: it is neither that nor a sample; the others are 0 and ignored |
 //! | 20 | 4 | u32 | checksum | CRC-32 (IEEE 802.3, as in zlib) over the bytes 0 to 19 and the message |
 //! | 24 | length | bytes | message | a `TelemetryMessage`: ProtoJSON if it begins with `{`, protobuf otherwise |
 //!

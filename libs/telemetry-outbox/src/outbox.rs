@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telemetry_proto::v1::telemetry_message::Payload;
-use telemetry_proto::v1::{EncodeError, GapReason, TelemetryData, TelemetryMessage};
+use telemetry_proto::v1::{EncodeError, GapReason, TelemetryMessage};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -75,12 +75,12 @@ impl Outbox {
         Self { shared: Arc::new(Shared { ledger: Mutex::new(ledger), changed: Notify::new() }) }
     }
 
-    /// Makes a message of `data` and takes it in, at the cost of the oldest ones if there is no room.
+    /// Makes a message of `payload`, such as a sample, and takes it in, at the cost of the oldest ones if there is no room.
     ///
     /// # Errors
-    /// When the sample breaks the schema. Its number is then named in a gap record.
-    pub fn append(&self, data: TelemetryData) -> Result<TelemetryMessage, EncodeError> {
-        let appended = self.ledger().append(data.into());
+    /// When the payload breaks the schema. Its number is then named in a gap record.
+    pub fn append(&self, payload: impl Into<Payload>) -> Result<TelemetryMessage, EncodeError> {
+        let appended = self.ledger().append(payload.into());
         self.shared.changed.notify_waiters();
         appended
     }
@@ -275,7 +275,7 @@ impl Ledger {
             // Those that stay go to the back: at the oldest one's turn it is the newest's neighbour again.
             let after = self.waiting.front().map(|next| next.sequence).filter(|next| *next > message.sequence);
             let is_spare = before.zip(after).is_some_and(|(before, after)| after - before <= distance);
-            if is_spare && !message.is_gap_record {
+            if is_spare && message.is_sample {
                 self.give_up(&message, GapReason::Decimated);
             } else {
                 before = Some(message.sequence);

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use telemetry_proto::v1::GapRecord;
+use telemetry_proto::v1::{ControlEvent, GapRecord, TelemetryData};
 
 use super::*;
 use crate::batch::Encoding;
@@ -199,6 +201,27 @@ async fn a_decimated_outbox_spans_the_whole_outage() {
     let widest = samples.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(samples.len() > 8 && widest <= Some(8), "{samples:?}");
     assert!(kept.iter().skip(samples.len()).all(|told| gap(told).reason() == GapReason::Decimated), "{kept:?}");
+}
+
+#[tokio::test]
+async fn decimation_keeps_control_events() {
+    let outbox = outbox_that(OnFull::Decimate, 16 * sample_bytes());
+    let control_event = || ControlEvent {
+        hostname: "testhost".to_owned(),
+        previous_interval: Some(Duration::from_secs(1).into()),
+        interval: Some(Duration::from_millis(200).into()),
+        ..ControlEvent::default()
+    };
+    let mut events = Vec::new();
+    for number in 0..64 {
+        outbox.append(sample()).unwrap();
+        if number % 20 == 7 {
+            events.push(outbox.append(control_event()).unwrap());
+        }
+    }
+    let mut kept = take_all(&outbox).await;
+    kept.retain(|message| matches!(message.payload, Some(Payload::Control(_))));
+    assert_eq!(kept, events);
 }
 
 #[tokio::test]

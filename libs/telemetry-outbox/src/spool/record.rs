@@ -14,6 +14,7 @@ const MAGIC: u32 = 0x3152_4c54;
 const HEADER_BYTES: usize = 24;
 const CHECKSUM_AT: usize = 20;
 const GAP_RECORD: u32 = 1;
+const OTHER_THAN_SAMPLE: u32 = 2;
 /// A larger length is taken for damage.
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
 
@@ -36,7 +37,11 @@ pub(super) fn size(message: &EncodedMessage) -> u64 {
 /// Appends the message's record to `buffer`.
 pub(super) fn write(message: &EncodedMessage, buffer: &mut Vec<u8>) {
     let start = buffer.len();
-    let flags = if message.is_gap_record { GAP_RECORD } else { 0 };
+    let flags = match message {
+        EncodedMessage { is_gap_record: true, .. } => GAP_RECORD,
+        EncodedMessage { is_sample: false, .. } => OTHER_THAN_SAMPLE,
+        _ => 0,
+    };
     let length = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
     buffer.extend_from_slice(&MAGIC.to_le_bytes());
     buffer.extend_from_slice(&length.to_le_bytes());
@@ -69,9 +74,11 @@ pub(super) fn read(bytes: &Bytes, at: usize) -> Parsed {
         return Parsed::Damage;
     }
     let sequence = u64::from(u32_at(rest, 8)) | u64::from(u32_at(rest, 12)) << 32;
-    let is_gap_record = u32_at(rest, 16) & GAP_RECORD != 0;
+    let flags = u32_at(rest, 16);
+    let is_gap_record = flags & GAP_RECORD != 0;
+    let is_sample = flags & (GAP_RECORD | OTHER_THAN_SAMPLE) == 0;
     let body = bytes.slice(at + HEADER_BYTES..at + end);
-    Parsed::Message { message: EncodedMessage { sequence, body, is_gap_record }, end: at + end }
+    Parsed::Message { message: EncodedMessage { sequence, body, is_gap_record, is_sample }, end: at + end }
 }
 
 /// Where the next whole record is, at or after `from`, if there is one.
@@ -99,8 +106,15 @@ mod tests {
     use super::*;
 
     fn message() -> impl Strategy<Value = EncodedMessage> {
-        (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..200), any::<bool>())
-            .prop_map(|(sequence, json, is_gap_record)| EncodedMessage { sequence, body: json.into(), is_gap_record })
+        let kinds = prop_oneof![Just((true, false)), Just((false, true)), Just((false, false))];
+        (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..200), kinds).prop_map(
+            |(sequence, json, (is_gap_record, is_sample))| EncodedMessage {
+                sequence,
+                body: json.into(),
+                is_gap_record,
+                is_sample,
+            },
+        )
     }
 
     fn written(message: &EncodedMessage) -> Vec<u8> {

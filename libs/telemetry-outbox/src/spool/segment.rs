@@ -313,7 +313,7 @@ mod tests {
     fn a_file_that_was_closed_before_its_sync_failed_is_synced_later() {
         let disk = SimulatedDisk::new();
         let mut segment = Segment::create(Path::new("/"), 1, Arc::new(disk.clone())).unwrap();
-        let message = EncodedMessage { sequence: 1, body: "message".into(), is_gap_record: false };
+        let message = EncodedMessage { sequence: 1, body: "message".into(), is_gap_record: false, is_sample: true };
         segment.append(&[message]).unwrap();
         segment.close();
         disk.fail_syncs(true);

@@ -39,7 +39,12 @@ pub fn queue(url: impl Into<String>) -> RedisQueue {
 
 /// Messages whose body is their sequence number.
 pub fn messages(sequences: RangeInclusive<u64>) -> Batch {
-    let message = |sequence: u64| EncodedMessage { sequence, body: sequence.to_string().into(), is_gap_record: false };
+    let message = |sequence: u64| EncodedMessage {
+        sequence,
+        body: sequence.to_string().into(),
+        is_gap_record: false,
+        is_sample: true,
+    };
     Batch { instance_id: INSTANCE, acknowledged: 0, messages: sequences.map(message).collect() }
 }
 

@@ -33,8 +33,8 @@ impl Log {
         let (messages, unreadable) = segment.read_all(end)?;
         let mut goes = false;
         let (lost, kept): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| {
-            goes ^= !message.is_gap_record;
-            goes && !message.is_gap_record
+            goes ^= message.is_sample;
+            goes && message.is_sample
         });
         if lost.is_empty() {
             return Ok(None);

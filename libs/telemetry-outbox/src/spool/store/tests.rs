@@ -128,7 +128,7 @@ fn context() -> Context {
 }
 
 fn message(sequence: u64) -> EncodedMessage {
-    EncodedMessage { sequence, body: vec![b'm'; MESSAGE_BYTES].into(), is_gap_record: false }
+    EncodedMessage { sequence, body: vec![b'm'; MESSAGE_BYTES].into(), is_gap_record: false, is_sample: true }
 }
 
 /// A gap record that names `loss`.
@@ -454,6 +454,22 @@ fn a_long_outage_does_not_use_up_the_open_files() {
         host.tell();
     }
     assert!((1..50).contains(&open_files()), "{} open, {} segments", open_files(), host.segments().len());
+}
+
+#[test]
+fn decimation_keeps_what_is_no_sample() {
+    let mut host = Host::new(64 << 10, OnFull::Decimate);
+    let is_event = |sequence: u64| sequence.is_multiple_of(50);
+    let mut lost = Vec::new();
+    for _ in 0..40 {
+        let next = host.appended + 1;
+        let messages: Vec<_> = (next..next + 20)
+            .map(|sequence| EncodedMessage { is_sample: !is_event(sequence), ..message(sequence) })
+            .collect();
+        lost.extend(host.append_these(&messages).into_iter().flat_map(|loss| loss.numbers).flatten());
+    }
+    assert!(lost.len() > 100, "{lost:?}");
+    assert!(!lost.into_iter().any(is_event));
 }
 
 #[derive(Debug, Clone)]

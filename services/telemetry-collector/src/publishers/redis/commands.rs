@@ -242,6 +242,7 @@ mod tests {
             sequence,
             body: Bytes::copy_from_slice(json.as_bytes()),
             is_gap_record: false,
+            is_sample: true,
         };
         Batch { instance_id: Uuid::nil(), acknowledged: 0, messages: json.iter().zip(1..).map(message).collect() }
     }
