@@ -1,115 +1,37 @@
-//! Metrics of the fleet in the text formats of Prometheus.
-//!
-//! Values are in base units, as Prometheus recommends: ratios from 0 to 1, hertz, seconds, degrees Celsius. Values that
-//! a host does not have are absent. Each metrics group has a file of its own in `exposition/`.
+//! What `/metrics` serves: the fleet and the exporter itself.
 
-mod cpu;
 mod exporter;
-mod families;
-mod host;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
 use telemetry_client::consumer::Counters;
+use telemetry_openmetrics::{Exposition, Families, Source, write_hosts};
 
-use self::families::Families;
-use crate::fleet::Fleet;
+use self::exporter::write_exporter;
+use crate::fleet::{Fleet, Host};
 use crate::intake::Tally;
 
-/// A text format that a scraper can request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-    /// Version 0.0.4 of the Prometheus text format, which every scraper supports.
-    Text,
-}
-
-impl Format {
-    /// Selects the format for a request with this `Accept` header.
-    #[must_use]
-    pub fn accepted_by(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
-    }
-
-    /// The `Content-Type` of the response.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
-
-/// All metrics that `/metrics` serves.
 #[derive(Debug)]
-pub struct Exposition(Registry);
-
-#[derive(Debug)]
-struct Sources {
+struct State {
     fleet: Arc<Fleet>,
     tally: Arc<Tally>,
     counters: Vec<Counters>,
 }
 
-impl Exposition {
-    /// Serves the state of these at each scrape.
-    #[must_use]
-    pub fn new(fleet: Arc<Fleet>, tally: Arc<Tally>, counters: Vec<Counters>) -> Self {
-        let mut registry = Registry::with_prefix("telemetry");
-        registry.register_collector(Box::new(Sources { fleet, tally, counters }));
-        Self(registry)
-    }
-
-    /// Encodes the current values.
-    ///
-    /// # Errors
-    /// If the encoder fails, which is not expected to happen.
-    pub fn write(&self, format: Format) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        encode(&mut text, &self.0)?;
-        Ok(match format {
-            Format::OpenMetrics => text,
-            Format::Text => to_older_text(&text),
-        })
-    }
+/// A page with the state of these at each scrape.
+#[must_use]
+pub fn of(fleet: Arc<Fleet>, tally: Arc<Tally>, counters: Vec<Counters>) -> Exposition {
+    Exposition::new(State { fleet, tally, counters })
 }
 
-impl Collector for Sources {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+impl Source for State {
+    fn write(&self, families: &mut Families<'_, '_>) -> fmt::Result {
         let hosts = self.fleet.latest(SystemTime::now());
-        let mut families = Families(&mut encoder);
-        families.write_hosts(&hosts)?;
-        families.write_cpus(&hosts)?;
-        families.write_exporter(&self.tally, &self.counters, hosts.len())
+        write_hosts(families, &hosts.iter().filter_map(Host::metrics).collect::<Vec<_>>())?;
+        write_exporter(families, &self.tally, &self.counters, hosts.len())
     }
-}
-
-/// Converts OpenMetrics to the older format, in which the metadata of a counter has the suffix `_total` too, and which
-/// has neither `UNIT` nor `EOF` lines.
-fn to_older_text(open_metrics: &str) -> String {
-    let is_counter = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(ToOwned::to_owned);
-    let counters: HashSet<_> = open_metrics.lines().filter_map(is_counter).collect();
-    let mut text = String::with_capacity(open_metrics.len());
-    for line in open_metrics.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(name) => {
-                text.extend(["# ", what, " ", name, "_total ", rest]);
-            }
-            _ => text.push_str(line),
-        }
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]
@@ -118,6 +40,7 @@ mod tests {
     use std::time::Duration;
 
     use telemetry_client::consumer::Sample;
+    use telemetry_openmetrics::Format;
 
     use super::*;
     use crate::testing::{cpu, sample};
@@ -125,7 +48,7 @@ mod tests {
     fn exposition(hosts: &[Sample]) -> Exposition {
         let fleet = Fleet::new(Duration::from_secs(60));
         hosts.iter().for_each(|sample| fleet.update(sample));
-        Exposition::new(Arc::new(fleet), Arc::default(), vec![Counters::default()])
+        of(Arc::new(fleet), Arc::default(), vec![Counters::default()])
     }
 
     fn host(name: &str) -> Sample {
@@ -201,13 +124,5 @@ mod tests {
     fn escapes_label_values() {
         let text = exposition(&[host("a\"b\\c\nd")]).write(Format::OpenMetrics).unwrap();
         assert_has(&text, r#"telemetry_cpu_usage_ratio{host="a\"b\\c\nd"} 0.125"#);
-    }
-
-    #[test]
-    fn selects_the_format_by_the_accept_header() {
-        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-        assert_eq!(Format::accepted_by(prometheus), Format::OpenMetrics);
-        assert_eq!(Format::accepted_by("text/html,*/*"), Format::Text);
-        assert_eq!(Format::accepted_by(""), Format::Text);
     }
 }

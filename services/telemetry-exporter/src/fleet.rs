@@ -26,10 +26,7 @@ pub struct Fleet {
 
 /// What is known about one host: a sample of at least one group.
 #[derive(Debug)]
-pub struct Host {
-    newest: Arc<Sample>,
-    samples: Vec<Arc<Sample>>,
-}
+pub struct Host(Vec<Arc<Sample>>);
 
 impl Fleet {
     /// An empty fleet that forgets samples older than `expiry`.
@@ -61,11 +58,11 @@ impl Fleet {
             groups.retain(|_, sample| {
                 // The clock of the host may be ahead.
                 let age = now.duration_since(sample.envelope.collected_at).unwrap_or_default();
-                age <= self.expiry.max(interval(sample).saturating_mul(INTERVALS))
+                age <= self.expiry.max(metrics(sample).interval().saturating_mul(INTERVALS))
             });
         }
         hosts.retain(|_, groups| !groups.is_empty());
-        hosts.values().filter_map(Host::of).collect()
+        hosts.values().map(|groups| Host(groups.values().cloned().collect())).collect()
     }
 
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Groups>> {
@@ -74,41 +71,29 @@ impl Fleet {
 }
 
 impl Host {
-    fn of(groups: &Groups) -> Option<Self> {
-        let newest = groups.values().max_by_key(|sample| sample.envelope.collected_at)?;
-        Some(Self { newest: Arc::clone(newest), samples: groups.values().cloned().collect() })
-    }
-
-    /// Name of the host.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.newest.metadata.hostname
-    }
-
-    /// The newest sample of any group.
-    #[must_use]
-    pub fn newest(&self) -> &Sample {
-        &self.newest
-    }
-
     /// The latest sample of each group.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().map(Arc::as_ref)
+        self.0.iter().map(Arc::as_ref)
     }
 
-    /// The shortest sampling interval of its groups: the newest sample of a healthy host is no older.
+    /// The host as metrics.
     #[must_use]
-    pub fn interval(&self) -> Duration {
-        self.samples().map(interval).min().unwrap_or_default()
+    pub fn metrics(&self) -> Option<telemetry_openmetrics::Host<'_>> {
+        telemetry_openmetrics::Host::of(self.samples().map(metrics))
     }
 }
 
-/// The sampling interval in force when the sample was taken.
-fn interval(sample: &Sample) -> Duration {
-    sample.metadata.interval.and_then(|interval| interval.try_into().ok()).unwrap_or_default()
+/// The sample as metrics.
+fn metrics(sample: &Sample) -> telemetry_openmetrics::Sample<'_> {
+    telemetry_openmetrics::Sample {
+        collected_at: sample.envelope.collected_at,
+        metadata: &sample.metadata,
+        metrics: sample.metrics.as_ref(),
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::testing::{cpu, sample};
@@ -117,7 +102,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn names(fleet: &Fleet, now: SystemTime) -> Vec<String> {
-        fleet.latest(now).iter().map(|host| host.name().to_owned()).collect()
+        fleet.latest(now).iter().map(|host| host.metrics().unwrap().name().to_owned()).collect()
     }
 
     /// A sample of the group "cpu". Those of `sample` are of a group that a newer schema added.
@@ -148,7 +133,7 @@ mod tests {
         let (fleet, now) = (Fleet::new(EXPIRY), SystemTime::now());
         fleet.update(&sample("host", now, SECOND));
         fleet.update(&sample("host", now - EXPIRY, SECOND));
-        assert_eq!(fleet.latest(now)[0].newest().envelope.collected_at, now);
+        assert_eq!(fleet.latest(now)[0].metrics().unwrap().newest().collected_at, now);
     }
 
     #[test]
@@ -157,7 +142,7 @@ mod tests {
         fleet.update(&cpu_sample("host", now, SECOND));
         fleet.update(&sample("host", now + SECOND, SECOND));
         assert_eq!(groups(&fleet, now), [None, Some("cpu")]);
-        assert_eq!(fleet.latest(now)[0].newest().envelope.collected_at, now + SECOND);
+        assert_eq!(fleet.latest(now)[0].metrics().unwrap().newest().collected_at, now + SECOND);
 
         // Older than the other group's sample, and newer than its own.
         fleet.update(&cpu_sample("host", now + SECOND / 2, SECOND));
@@ -170,9 +155,9 @@ mod tests {
         let (fleet, now) = (Fleet::new(EXPIRY), SystemTime::now());
         fleet.update(&cpu_sample("host", now, SECOND));
         fleet.update(&sample("host", now, EXPIRY));
-        assert_eq!(fleet.latest(now)[0].interval(), SECOND);
+        assert_eq!(fleet.latest(now)[0].metrics().unwrap().interval(), SECOND);
         assert_eq!(groups(&fleet, now + 2 * EXPIRY), [None], "three of its intervals have not passed");
-        assert_eq!(fleet.latest(now + 2 * EXPIRY)[0].interval(), EXPIRY);
+        assert_eq!(fleet.latest(now + 2 * EXPIRY)[0].metrics().unwrap().interval(), EXPIRY);
         assert!(names(&fleet, now + 4 * EXPIRY).is_empty());
     }
 }

@@ -8,8 +8,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-
-use crate::exposition::{Exposition, Format};
+use telemetry_openmetrics::{Exposition, Format};
 
 /// Routes of the HTTP server.
 pub fn router(exposition: Arc<Exposition>) -> Router {

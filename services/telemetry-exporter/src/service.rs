@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry_client::{ConsumerSettings, QueueConsumer};
+use telemetry_openmetrics::Exposition;
 use telemetry_redis::QueueMode;
 use telemetry_redis::environment::RedisEnvironment;
 use tokio::net::TcpListener;
@@ -15,10 +16,9 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::errors::ExporterError;
-use crate::exposition::Exposition;
 use crate::fleet::Fleet;
-use crate::http;
 use crate::intake::{Intake, Tally};
+use crate::{exposition, http};
 
 /// The consumer group of stream mode. All exporters share it, so each message is delivered to only one of them.
 const GROUP: &str = "telemetry-exporter";
@@ -59,7 +59,7 @@ impl Service {
         let intake = |consumer| Intake::new(consumer, Arc::clone(&fleet), Arc::clone(&tally));
         let intakes: Vec<_> = consumers.into_iter().map(intake).collect();
         let counters = intakes.iter().map(Intake::counters).collect();
-        let exposition = Arc::new(Exposition::new(fleet, tally, counters));
+        let exposition = Arc::new(exposition::of(fleet, tally, counters));
         Ok(Self { listener, address, intakes, exposition })
     }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::families::Families;
-use crate::fleet::Host;
+use super::Host;
+use crate::families::{Families, Family};
 
 impl Families<'_, '_> {
-    pub(super) fn write_hosts(&mut self, hosts: &[Host]) -> fmt::Result {
+    pub(super) fn write_metadata(&mut self, hosts: &[Host<'_>]) -> fmt::Result {
         self.gauge(
-            ("host_info", None, "Information about a host, as labels; the value is 1"),
+            Family::new("telemetry_host_info", "Information about a host, as labels; the value is 1"),
             hosts.iter().map(|host| {
                 let metadata = &host.newest().metadata;
                 let labels = vec![
@@ -25,7 +25,7 @@ impl Families<'_, '_> {
             }),
         )?;
         self.gauge(
-            ("host_label", None, "A label that the operator assigned to a host; the value is 1"),
+            Family::new("telemetry_host_label", "A label that the operator assigned to a host; the value is 1"),
             hosts.iter().flat_map(|host| {
                 let mut labels: Vec<_> = host.newest().metadata.labels.iter().collect();
                 labels.sort_unstable();
@@ -37,32 +37,32 @@ impl Families<'_, '_> {
         )?;
         self.of_hosts(
             hosts,
-            (
-                "sample_timestamp",
-                Some("seconds"),
+            Family::new(
+                "telemetry_sample_timestamp",
                 "When the newest sample of any metrics group was taken, by the host's clock",
-            ),
+            )
+            .in_unit("seconds"),
             |host| {
-                let taken = host.newest().envelope.collected_at.duration_since(SystemTime::UNIX_EPOCH);
+                let taken = host.newest().collected_at.duration_since(SystemTime::UNIX_EPOCH);
                 taken.ok().as_ref().map(Duration::as_secs_f64)
             },
         )?;
         self.of_hosts(
             hosts,
-            (
-                "sample_interval",
-                Some("seconds"),
+            Family::new(
+                "telemetry_sample_interval",
                 "Current sampling interval, the shortest of the host's metrics groups",
-            ),
+            )
+            .in_unit("seconds"),
             |host| Some(host.interval().as_secs_f64()),
         )
     }
 
     fn of_hosts(
         &mut self,
-        hosts: &[Host],
-        family: (&str, Option<&str>, &str),
-        value: impl Fn(&Host) -> Option<f64>,
+        hosts: &[Host<'_>],
+        family: Family<'_>,
+        value: impl Fn(&Host<'_>) -> Option<f64>,
     ) -> fmt::Result {
         let samples = hosts.iter().filter_map(|host| Some((vec![("host", host.name().to_owned())], value(host)?)));
         self.gauge(family, samples)
