@@ -3,6 +3,8 @@
 mod grpc_health;
 mod server;
 
+use std::time::Duration;
+
 use futures_util::stream::BoxStream;
 use telemetry_proto::v1::control_service_server::ControlService;
 use telemetry_proto::v1::{
@@ -10,10 +12,11 @@ use telemetry_proto::v1::{
     GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, ResetIntervalRequest,
     ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, WatchSnapshotsRequest, WatchSnapshotsResponse,
 };
+use telemetry_proto::well_known;
 use tonic::{Request, Response, Status};
 
 pub use self::server::serve;
-use crate::errors::TelemetryError;
+use crate::errors::{TelemetryError, TelemetryResult};
 use crate::health::HealthReader;
 use crate::interval::Interval;
 use crate::sampler::{SamplerHandle, Snapshot, SnapshotReader};
@@ -38,9 +41,13 @@ impl Control {
 impl ControlService for Control {
     async fn get_snapshot(
         &self,
-        _request: Request<GetSnapshotRequest>,
+        request: Request<GetSnapshotRequest>,
     ) -> Result<Response<GetSnapshotResponse>, Status> {
-        let snapshots: Vec<_> = self.snapshots.latest().iter().map(GroupSnapshot::from).collect();
+        let snapshots = match request.into_inner().max_age {
+            None => self.snapshots.latest(),
+            Some(max_age) => self.snapshots.no_older_than(not_negative("max_age", max_age)?).await?,
+        };
+        let snapshots: Vec<_> = snapshots.iter().map(GroupSnapshot::from).collect();
         let single = for_older_clients(&snapshots)
             .ok_or_else(|| TelemetryError::collection("a snapshot", "no sample has been taken yet"))?;
         let (message, age) = (single.message.clone(), single.age);
@@ -96,6 +103,10 @@ impl ControlService for Control {
     }
 }
 
+fn not_negative(field: &str, wire: well_known::Duration) -> TelemetryResult<Duration> {
+    Duration::try_from(wire).map_err(|_| TelemetryError::setting(field, format!("{wire} is not a duration from 0s")))
+}
+
 /// The snapshot for clients of schema 1.0.0, which read only one: the one of the group "cpu", or else the newest.
 fn for_older_clients(snapshots: &[GroupSnapshot]) -> Option<&GroupSnapshot> {
     let age = |snapshot: &&GroupSnapshot| snapshot.age.map(|age| (age.seconds, age.nanos));
@@ -115,8 +126,6 @@ impl From<&Snapshot> for GroupSnapshot {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn snapshot(group: &str, age_ms: u64) -> GroupSnapshot {

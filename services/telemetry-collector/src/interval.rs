@@ -25,7 +25,7 @@ impl Interval {
 
     /// The interval as a duration.
     #[must_use]
-    pub fn as_duration(self) -> Duration {
+    pub const fn as_duration(self) -> Duration {
         self.0
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Each group has a schedule and a snapshot of its own, so groups can have different intervals and one that fails does
 //! not affect the others. Due times lie on an absolute grid, so they do not drift. A due time that is missed is skipped
-//! and counted. The sampler never waits for the delivery of a sample.
+//! and counted. A sample that somebody asks for comes in between and leaves the grid alone. The sampler never waits for
+//! the delivery of a sample.
 
 mod schedule;
+mod snapshots;
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,14 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use schedule::Schedule;
+use snapshots::{Board, FLOOR};
+pub use snapshots::{GroupFailure, GroupState, Snapshot, SnapshotReader};
 
 use crate::clock::WallClock;
 use crate::collectors::TelemetryCollector;
-use crate::errors::{TelemetryError, TelemetryResult};
+use crate::errors::{TelemetryError, TelemetryResult, report};
 use crate::events;
 use crate::health::HealthReporter;
 use crate::interval::Interval;
-use crate::models::{TelemetryData, TelemetryMessage, TelemetryMetadata, TelemetryMetrics};
+use crate::models::{TelemetryData, TelemetryMetadata, TelemetryMetrics};
 
 /// Takes samples.
 pub struct Sampler {
@@ -35,28 +38,14 @@ pub struct Sampler {
     clock: WallClock,
     health: HealthReporter,
     interval: Arc<watch::Sender<Interval>>,
+    /// Groups without a sample from this time on are to be sampled.
+    wanted_since: Arc<watch::Sender<Instant>>,
 }
 
 /// Changes the interval of a running sampler.
 #[derive(Debug, Clone)]
 pub struct SamplerHandle {
     interval: Arc<watch::Sender<Interval>>,
-}
-
-/// Reads the latest message of each metrics group.
-#[derive(Debug, Clone)]
-pub struct SnapshotReader {
-    latest: watch::Receiver<BTreeMap<&'static str, Snapshot>>,
-}
-
-/// The latest message of one metrics group.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// Name of the group as the schema has it ("cpu").
-    pub group: &'static str,
-    /// The message as it was given to the outbox.
-    pub message: Arc<TelemetryMessage>,
-    taken: Instant,
 }
 
 /// The metrics groups of a running sampler.
@@ -66,6 +55,10 @@ struct Groups(Vec<Group>);
 struct Group {
     collector: Box<dyn TelemetryCollector>,
     schedule: Schedule,
+    /// Since when somebody waits for a sample.
+    wanted: Option<Instant>,
+    /// When the latest sample beside the schedule was taken.
+    extra: Option<Instant>,
     /// Why the latest sample could not be taken.
     failure: Option<TelemetryError>,
 }
@@ -75,7 +68,7 @@ struct Recorder {
     /// What is the same in every sample.
     metadata: TelemetryMetadata,
     outbox: Outbox,
-    latest: watch::Sender<BTreeMap<&'static str, Snapshot>>,
+    board: watch::Sender<Board>,
 }
 
 /// When a sample was due, and how often its group is sampled.
@@ -97,12 +90,14 @@ impl Sampler {
         clock: WallClock,
         health: HealthReporter,
     ) -> Self {
+        let board = collectors.iter().map(|collector| (collector.name(), GroupState::default())).collect();
         Self {
             collectors,
-            recorder: Recorder { metadata, outbox, latest: watch::Sender::default() },
+            recorder: Recorder { metadata, outbox, board: watch::Sender::new(board) },
             clock,
             health,
             interval: Arc::new(watch::Sender::new(interval)),
+            wanted_since: Arc::new(watch::Sender::new(Instant::now())),
         }
     }
 
@@ -115,7 +110,7 @@ impl Sampler {
     /// Reads the latest messages of this sampler.
     #[must_use]
     pub fn snapshots(&self) -> SnapshotReader {
-        SnapshotReader { latest: self.recorder.latest.subscribe() }
+        SnapshotReader::new(self.recorder.board.subscribe(), Arc::clone(&self.wanted_since))
     }
 
     /// Samples until `shutdown`. The first sample of each group is taken at once. A sample that is being taken at
@@ -123,6 +118,7 @@ impl Sampler {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { collectors, recorder, clock, health, .. } = self;
         let mut interval = self.interval.subscribe();
+        let mut wanted_since = self.wanted_since.subscribe();
         let period = interval.borrow_and_update().as_duration();
         let mut groups = Groups::new(collectors, Schedule::new(Instant::now(), period));
         loop {
@@ -134,6 +130,7 @@ impl Sampler {
                     groups.sample_due(&recorder, &clock).await;
                     groups.report_to(&health);
                 }
+                Ok(()) = wanted_since.changed() => groups.want(*wanted_since.borrow_and_update(), &recorder.board.borrow()),
             }
         }
     }
@@ -141,18 +138,31 @@ impl Sampler {
 
 impl Groups {
     fn new(collectors: Vec<Box<dyn TelemetryCollector>>, schedule: Schedule) -> Self {
-        let group = |collector| Group { collector, schedule: schedule.clone(), failure: None };
+        let group = |collector| Group::new(collector, schedule.clone());
         Self(collectors.into_iter().map(group).collect())
     }
 
     fn change_period(&mut self, period: Duration) {
         let now = Instant::now();
-        self.0.iter_mut().for_each(|group| group.schedule.change_period(period, now));
+        for group in &mut self.0 {
+            let earliest = group.extra.map_or(now, |extra| now.max(extra + FLOOR));
+            group.schedule.change_period(period, earliest);
+        }
+    }
+
+    /// Somebody waits for samples from `since` on.
+    fn want(&mut self, since: Instant, board: &Board) {
+        let now = Instant::now();
+        for group in &mut self.0 {
+            if board.get(group.collector.name()).is_some_and(|state| state.is_wanted(since, now)) {
+                group.wanted.get_or_insert(now);
+            }
+        }
     }
 
     /// Waits until the next sample of any group is due.
     fn one_is_due(&self) -> impl Future<Output = ()> + use<> {
-        let next = self.0.iter().map(|group| group.schedule.next()).min();
+        let next = self.0.iter().map(Group::due).min();
         async move {
             match next {
                 Some(next) => sleep_until(next).await,
@@ -163,7 +173,7 @@ impl Groups {
 
     async fn sample_due(&mut self, recorder: &Recorder, clock: &WallClock) {
         let now = Instant::now();
-        for group in self.0.iter_mut().filter(|group| group.schedule.next() <= now) {
+        for group in self.0.iter_mut().filter(|group| group.due() <= now) {
             let tick = group.next_tick(clock);
             group.sample(recorder, tick).await;
         }
@@ -182,9 +192,24 @@ impl Groups {
 }
 
 impl Group {
-    /// The tick that is due; the schedule moves on to the next one.
+    fn new(collector: Box<dyn TelemetryCollector>, schedule: Schedule) -> Self {
+        Self { collector, schedule, wanted: None, extra: None, failure: None }
+    }
+
+    /// When the next sample is due. Whoever waits gets the regular one if it comes soon.
+    fn due(&self) -> Instant {
+        let next = self.schedule.next();
+        self.wanted.filter(|wanted| *wanted + FLOOR < next).unwrap_or(next)
+    }
+
+    /// The tick that is due; the schedule moves on to the next one, unless the tick is one that somebody asked for.
     fn next_tick(&mut self, clock: &WallClock) -> Tick {
-        let due = self.schedule.next();
+        let due = self.due();
+        self.wanted = None;
+        if due < self.schedule.next() {
+            self.extra = Some(Instant::now());
+            return Tick { scheduled_at: clock.now() - due.elapsed(), interval: self.schedule.period() };
+        }
         let skipped = self.schedule.advance(Instant::now());
         if skipped > 0 {
             events::ticks_skipped(self.collector.name(), skipped);
@@ -202,6 +227,9 @@ impl Group {
             (Ok(()), None) => {}
             (Ok(()), Some(_)) => events::collection_recovered(name),
             (Err(error), earlier) => events::collection_failed(name, error, earlier.is_none()),
+        }
+        if let Err(error) = &recorded {
+            recorder.record_failure(name, error);
         }
         self.failure = recorded.err();
     }
@@ -223,11 +251,16 @@ impl Recorder {
         };
         let message = self.outbox.append(TelemetryData::new(metadata, metrics))?;
         events::sampled(group, message.sequence, took, self.outbox.status());
-        let snapshot = Snapshot { group, message: Arc::new(message), taken: Instant::now() };
-        self.latest.send_modify(|latest| {
-            latest.insert(group, snapshot);
+        let snapshot = Some(Snapshot { group, message: Arc::new(message), taken: Instant::now() });
+        self.board.send_modify(|board| {
+            board.insert(group, GroupState { snapshot, failure: None });
         });
         Ok(())
+    }
+
+    fn record_failure(&self, group: &'static str, error: &TelemetryError) {
+        let failure = GroupFailure { report: report(error), at: Instant::now() };
+        self.board.send_modify(|board| board.entry(group).or_default().failure = Some(failure));
     }
 }
 
@@ -240,22 +273,6 @@ impl SamplerHandle {
             events::interval_changed(previous, interval);
         }
         previous
-    }
-}
-
-impl SnapshotReader {
-    /// The latest message of each group that has been sampled, in ascending order of the group's name.
-    #[must_use]
-    pub fn latest(&self) -> Vec<Snapshot> {
-        self.latest.borrow().values().cloned().collect()
-    }
-}
-
-impl Snapshot {
-    /// Time since the sample was taken.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.taken.elapsed()
     }
 }
 

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod fresh;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -208,13 +210,9 @@ async fn a_new_interval_applies_to_every_group() {
 async fn groups_with_different_periods_are_each_sampled_when_due() {
     let (clock, _time) = WallClock::manual(SystemTime::UNIX_EPOCH);
     let (board, outbox) = (HealthBoard::new(clock.clone()), testing::outbox(clock.clone()));
-    let recorder = Recorder { metadata: metadata(), outbox, latest: watch::Sender::default() };
+    let recorder = Recorder { metadata: metadata(), outbox, board: watch::Sender::default() };
     let start = Instant::now();
-    let every = |seconds, name, next| Group {
-        collector: group(name, next),
-        schedule: Schedule::new(start, Duration::from_secs(seconds)),
-        failure: None,
-    };
+    let every = |seconds, name, next| Group::new(group(name, next), Schedule::new(start, Duration::from_secs(seconds)));
     let mut groups = Groups(vec![every(1, "cpu", failing_at(0..0)), every(3, "disk", failing_at(1..2))]);
     let mut rounds = Vec::new();
     for _ in 0..7 {

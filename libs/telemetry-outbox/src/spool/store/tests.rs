@@ -459,7 +459,7 @@ fn a_long_outage_does_not_use_up_the_open_files() {
 #[test]
 fn decimation_keeps_what_is_no_sample() {
     let mut host = Host::new(64 << 10, OnFull::Decimate);
-    let is_event = |sequence: u64| sequence.is_multiple_of(50);
+    let is_event = |sequence: u64| sequence.is_multiple_of(25);
     let mut lost = Vec::new();
     for _ in 0..40 {
         let next = host.appended + 1;
