@@ -11,6 +11,9 @@ use telemetry_proto::v1::telemetry_data::Metrics;
 
 use crate::families::Families;
 
+/// A sample is current for at least this many of its intervals, whatever the expiry.
+const INTERVALS: u32 = 3;
+
 /// The latest sample of one metrics group of one host.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
@@ -76,5 +79,13 @@ impl Sample<'_> {
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.metadata.interval.and_then(|interval| interval.try_into().ok()).unwrap_or_default()
+    }
+
+    /// Whether it is older at `now` than `expiry` and than three of its intervals. Its age counts from when it was taken, by
+    /// the host's clock, which may be ahead.
+    #[must_use]
+    pub fn is_stale(&self, now: SystemTime, expiry: Duration) -> bool {
+        let age = now.duration_since(self.collected_at).unwrap_or_default();
+        age > expiry.max(self.interval().saturating_mul(INTERVALS))
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP server: probes for orchestrators and metrics for scrapers. It only reads, through handles.
 
 mod headers;
+mod metrics;
 mod probes;
 
 use std::io;
@@ -14,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
 use crate::health::{Component, HealthReader};
+use crate::sampler::SnapshotReader;
 
-/// `/livez` and `/readyz`. The collector is ready while all of the components in `ready` are serving.
-pub fn routes(health: HealthReader, ready: Vec<Component>) -> Router {
-    probes::routes(health, ready)
+/// `/livez`, `/readyz` and `/metrics`. The collector is ready while all of the components in `ready` are serving.
+pub fn routes(health: HealthReader, ready: Vec<Component>, snapshots: SnapshotReader) -> Router {
+    probes::routes(health, ready).merge(metrics::routes(snapshots))
 }
 
 /// Serves `routes` on `listener` until `shutdown`, then finishes the requests in progress.

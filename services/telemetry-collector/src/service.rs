@@ -185,6 +185,7 @@ impl Service {
         let spool = spool.map(|settings| Spool::start(settings, instance_id, observer)).transpose()?;
         let sampler =
             Sampler::new(collectors, metadata, interval, outbox.clone(), clock, health.reporter(Component::Sampler));
+        let snapshots = sampler.snapshots();
         let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader());
         let delivery = Delivery::new(
             Backlog::new(outbox.clone(), spool.clone()),
@@ -197,7 +198,7 @@ impl Service {
         let stop_control = CancellationToken::new();
         let serving = control::serve(listener, control, health.reporter(Component::Control), stop_control.clone());
         let http_task = http.map(|Http { listener, ready }| {
-            let routes = http::routes(health.reader(), ready);
+            let routes = http::routes(health.reader(), ready, snapshots);
             tokio::spawn(http::serve(listener, routes, stop_control.clone()))
         });
         let tasks = Tasks {

@@ -7,9 +7,6 @@ use std::time::{Duration, SystemTime};
 use telemetry_client::consumer::Sample;
 use telemetry_client::proto::telemetry_data::Metrics;
 
-/// A sample is kept for at least this many of its intervals, whatever the expiry.
-const INTERVALS: u32 = 3;
-
 /// Name of a metrics group. `None` stands for every group that only a newer schema knows.
 type Group = Option<&'static str>;
 
@@ -55,11 +52,7 @@ impl Fleet {
     pub fn latest(&self, now: SystemTime) -> Vec<Host> {
         let mut hosts = self.hosts();
         for groups in hosts.values_mut() {
-            groups.retain(|_, sample| {
-                // The clock of the host may be ahead.
-                let age = now.duration_since(sample.envelope.collected_at).unwrap_or_default();
-                age <= self.expiry.max(metrics(sample).interval().saturating_mul(INTERVALS))
-            });
+            groups.retain(|_, sample| !metrics(sample).is_stale(now, self.expiry));
         }
         hosts.retain(|_, groups| !groups.is_empty());
         hosts.values().map(|groups| Host(groups.values().cloned().collect())).collect()

@@ -10,16 +10,31 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde_json::json;
+use serde::Serialize;
 use telemetry_proto::v1::HealthStatus;
 
-use crate::health::{Component, HealthReader};
+use crate::health::{Component, ComponentState, HealthReader};
 
 #[derive(Debug)]
 struct Probes {
     health: HealthReader,
     /// Components that must be serving.
     ready: Vec<Component>,
+}
+
+/// The body of a response.
+#[derive(Debug, Serialize)]
+struct Answer {
+    status: &'static str,
+    components: Vec<ComponentAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+struct ComponentAnswer {
+    name: &'static str,
+    status: &'static str,
+    /// Whether the component counts for this probe.
+    required: bool,
 }
 
 pub(super) fn routes(health: HealthReader, ready: Vec<Component>) -> Router {
@@ -44,11 +59,16 @@ impl Probes {
     fn answer(&self, is_ok: bool, is_required: impl Fn(Component) -> bool) -> Response {
         let (code, status) =
             if is_ok { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
-        let component = |component: Component, status| json!({ "name": component.name(), "status": name_of(status), "required": is_required(component) });
-        let states = self.health.states();
-        let components: Vec<_> = states.iter().map(|state| component(state.component, state.status)).collect();
-        let body = json!({ "status": status, "components": components });
-        (code, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+        let component = |state: &ComponentState| ComponentAnswer {
+            name: state.component.name(),
+            status: name_of(state.status),
+            required: is_required(state.component),
+        };
+        let answer = Answer { status, components: self.health.states().iter().map(component).collect() };
+        match serde_json::to_string(&answer) {
+            Ok(json) => (code, [(CONTENT_TYPE, "application/json")], json + "\n").into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
     }
 }
 

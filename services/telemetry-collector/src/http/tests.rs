@@ -35,7 +35,7 @@ async fn code(app: &Router, path: &str) -> u16 {
 /// A board whose components all serve, and the server of a collector that needs these to be ready.
 fn served(ready: &[Component]) -> (HealthBoard, Router) {
     let board = HealthBoard::new(WallClock::system());
-    let app = app(routes(board.reader(), ready.to_vec()));
+    let app = app(probes::routes(board.reader(), ready.to_vec()));
     Component::ALWAYS.into_iter().for_each(|component| board.reporter(component).serving());
     (board, app)
 }
