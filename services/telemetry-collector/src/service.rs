@@ -94,6 +94,7 @@ impl Service {
     /// [`System`](TelemetryError::System) when the address cannot be listened on,
     /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
+        check_readiness(config)?;
         check_spool_directory(config.spool.directory.clone()).await?;
         let address = config.control.listen;
         let listener = bind("TELEMETRY_CONTROL__LISTEN", address).await?;
@@ -310,6 +311,14 @@ fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
 
 async fn bind(setting: &'static str, address: SocketAddr) -> TelemetryResult<TcpListener> {
     TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { setting, address, source })
+}
+
+/// Refuses to be ready by a component that there is not.
+fn check_readiness(config: &Config) -> TelemetryResult<()> {
+    if config.http.ready.contains(&Component::Spool) && config.spool.directory.is_none() {
+        return Err(TelemetryError::setting("TELEMETRY_HTTP__READY", "spool needs TELEMETRY_SPOOL__DIR"));
+    }
+    Ok(())
 }
 
 /// Refuses a directory that can never be one. Whatever may mend itself, such as a missing parent or permission, is left to the

@@ -26,6 +26,11 @@ impl Collector {
         Self { process, address }
     }
 
+    /// Listen address of HTTP, if `TELEMETRY_HTTP__LISTEN` is among the settings.
+    pub async fn http_address(&mut self) -> SocketAddr {
+        self.process.address("HTTP listening").await
+    }
+
     /// The process ID.
     pub fn id(&self) -> u32 {
         self.process.id()

@@ -4,4 +4,5 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod collector;
+pub mod http;
 pub mod publisher;

@@ -1,0 +1,195 @@
+//! HTTP: probes and metrics, as the process that people run, with a real Redis.
+//!
+//! `promtool` must be on the PATH.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::collector::{Collector, run};
+use support::http::{get, request};
+use telemetry_openmetrics::{Exposition, Families, Format, Host, Sample, Source, write_hosts};
+use telemetry_proto::v1::telemetry_message::Payload;
+use telemetry_proto::v1::{TelemetryData, TelemetryMessage};
+use telemetry_testing::{Finished, Process, RedisServer, eventually};
+use tokio::net::{TcpListener, TcpStream};
+
+const OPEN_METRICS: &str = "Accept: application/openmetrics-text; version=1.0.0";
+
+/// A collector that serves HTTP on a free port, and its address.
+async fn serving(redis: &RedisServer, vars: &[(&str, &str)]) -> (Collector, SocketAddr) {
+    let url = redis.url();
+    let defaults = [("TELEMETRY_REDIS__URL", url.as_str()), ("TELEMETRY_HTTP__LISTEN", "127.0.0.1:0")];
+    let mut collector = Collector::start(&[&defaults, vars].concat()).await;
+    let address = collector.http_address().await;
+    (collector, address)
+}
+
+async fn metrics(address: SocketAddr) -> String {
+    get(address, "/metrics", &[]).await.body
+}
+
+async fn eventually_ready(address: SocketAddr, code: u16) {
+    eventually(&format!("/readyz answers {code}"), async || get(address, "/readyz", &[]).await.code == code).await;
+}
+
+fn status_of(answer: &str, component: &str) -> Value {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let components = answer["components"].as_array().unwrap();
+    components.iter().find(|found| found["name"] == component).unwrap()["status"].clone()
+}
+
+#[tokio::test]
+async fn is_ready_during_a_redis_outage_unless_the_sink_is_required() {
+    let mut redis = RedisServer::start().await;
+    let (_default, by_default) = serving(&redis, &[]).await;
+    let (_strict, with_sink) = serving(&redis, &[("TELEMETRY_HTTP__READY", "sampler,control,sink")]).await;
+    eventually_ready(by_default, 200).await;
+    eventually_ready(with_sink, 200).await;
+
+    redis.kill().await;
+    eventually_ready(with_sink, 503).await;
+    let answer = get(with_sink, "/readyz", &[]).await;
+    assert_eq!(status_of(&answer.body, "sink"), json!("degraded"));
+    assert!(!answer.body.contains(&redis.url()), "an open endpoint tells an error: {}", answer.body);
+    eventually("the other one notices, too", async || {
+        status_of(&get(by_default, "/readyz", &[]).await.body, "sink") == json!("degraded")
+    })
+    .await;
+    assert_eq!(get(by_default, "/readyz", &[]).await.code, 200);
+    assert_eq!(get(with_sink, "/livez", &[]).await.code, 200, "a restart would not help");
+
+    redis.restart().await;
+    eventually_ready(with_sink, 200).await;
+}
+
+/// What the library makes of one message. telemetry-exporter serves the same.
+#[derive(Debug)]
+struct Expected(TelemetryMessage);
+
+impl Source for Expected {
+    fn write(&self, families: &mut Families<'_, '_>) -> fmt::Result {
+        let Some(Payload::Data(TelemetryData { metadata: Some(metadata), metrics })) = &self.0.payload else {
+            panic!()
+        };
+        let collected_at = self.0.collected_at.unwrap().try_into().unwrap();
+        write_hosts(families, Host::of([Sample { collected_at, metadata, metrics: metrics.as_ref() }]).as_slice())
+    }
+}
+
+#[tokio::test]
+async fn serves_the_sample_of_the_queue_as_the_exporter_does() {
+    let redis = RedisServer::start().await;
+    let (_collector, address) = serving(&redis, &[("TELEMETRY_COLLECTION__LABELS", "rack=a1")]).await;
+    eventually("a sample with all shares is served", async || metrics(address).await.contains("_usage_ratio{")).await;
+    let served = metrics(address).await;
+    eventually("the queue has the sample", async || {
+        let queue: Vec<String> = redis.command(&["LRANGE", "telemetry:queue", "0", "-1"]).await;
+        queue.iter().any(|element| {
+            let expected = Expected(TelemetryMessage::from_json(element.as_bytes()).unwrap());
+            served.starts_with(&Exposition::new(expected).write(Format::Text).unwrap())
+        })
+    })
+    .await;
+    assert!(served.contains(r#"name="rack",value="a1"} 1.0"#), "{served}");
+}
+
+#[tokio::test]
+async fn promtool_reports_no_problems() {
+    let redis = RedisServer::start().await;
+    let (_collector, address) = serving(&redis, &[]).await;
+    eventually("a sample is served", async || metrics(address).await.contains("telemetry_load_average{")).await;
+    let mut promtool = Command::new("promtool");
+    let finished = Process::run(promtool.args(["check", "metrics"]), &metrics(address).await).await;
+    let Finished { code, stdout, stderr } = finished.expect("install it (Debian: apt-get install prometheus)");
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", ""));
+}
+
+#[tokio::test]
+async fn serves_the_format_that_the_scraper_accepts() {
+    let redis = RedisServer::start().await;
+    let (_collector, address) = serving(&redis, &[]).await;
+    let open_metrics = get(address, "/metrics", &[OPEN_METRICS]).await;
+    assert!(open_metrics.head.contains("content-type: application/openmetrics-text; version=1.0.0"));
+    assert!(open_metrics.body.ends_with("# EOF\n"));
+    let text = get(address, "/metrics", &[]).await;
+    assert!(text.head.contains("content-type: text/plain; version=0.0.4"));
+    assert!(!text.body.contains("# EOF"));
+}
+
+#[tokio::test]
+async fn measures_the_process() {
+    let redis = RedisServer::start().await;
+    let (collector, address) = serving(&redis, &[]).await;
+    let text = metrics(address).await;
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).parse::<f64>().unwrap()
+    };
+    let open_files = fs::read_dir(format!("/proc/{}/fd", collector.id())).unwrap().count();
+    assert!((value("process_open_fds") - open_files as f64).abs() < 5.0, "{open_files}\n{text}");
+    assert!(value("process_resident_memory_bytes") > 1e6 && value("process_max_fds") > 0.0);
+    assert!(value("process_cpu_seconds_total") >= 0.0 && value("process_start_time_seconds") > 1e9);
+}
+
+#[tokio::test]
+async fn refuses_other_methods_and_paths() {
+    let redis = RedisServer::start().await;
+    let (_collector, address) = serving(&redis, &[]).await;
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let connect = || TcpStream::connect(address);
+        let head = request(connect().await.unwrap(), "HEAD", path, &[]).await;
+        assert_eq!((head.code, head.body.as_str()), (200, ""), "{path}");
+        let post = request(connect().await.unwrap(), "POST", path, &[]).await;
+        assert!(post.code == 405 && post.head.contains("allow: get,head"), "{post:?}");
+    }
+    let missing = get(address, "/nothing", &[]).await;
+    assert_eq!(missing.code, 404);
+    assert!(missing.head.contains("x-content-type-options: nosniff") && !missing.head.contains("\nserver:"));
+}
+
+/// The inodes of the sockets on which a process listens.
+fn listening(process: u32) -> BTreeSet<String> {
+    let table = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap());
+    let listens = |line: &&str| line.split_whitespace().nth(3) == Some("0A");
+    let inode = |line: &str| line.split_whitespace().nth(9).map(|inode| format!("socket:[{inode}]"));
+    let all: BTreeSet<_> = table.iter().flat_map(|table| table.lines().filter(listens).filter_map(inode)).collect();
+    let files = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let files = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok()?.into_os_string().into_string().ok());
+    files.filter(|file| all.contains(file)).collect()
+}
+
+#[tokio::test]
+async fn does_not_listen_unless_an_address_is_set() {
+    let redis = RedisServer::start().await;
+    let without = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
+    assert_eq!(listening(without.id()).len(), 1, "the control API");
+    assert!(!without.log().contains("HTTP"), "{}", without.log());
+    let (with, _) = serving(&redis, &[]).await;
+    assert_eq!(listening(with.id()).len(), 2);
+}
+
+#[tokio::test]
+async fn exits_with_69_or_78_when_it_cannot_serve() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let in_use = run(&[], &[("TELEMETRY_HTTP__LISTEN", &address)]).await;
+    assert_eq!(in_use.code, Some(69));
+    let line = format!("cannot listen on {address} (TELEMETRY_HTTP__LISTEN)");
+    assert!(in_use.stderr.contains(&line), "{}", in_use.stderr);
+
+    let unknown = run(&[], &[("TELEMETRY_HTTP__READY", "redis")]).await;
+    assert_eq!(unknown.code, Some(78));
+    assert!(unknown.stderr.starts_with("telemetry-collector: TELEMETRY_HTTP__READY: "), "{}", unknown.stderr);
+
+    let absent = run(&[], &[("TELEMETRY_HTTP__READY", "spool"), ("TELEMETRY_LOG__FILTER", "off")]).await;
+    assert_eq!(absent.code, Some(78));
+    assert_eq!(absent.stderr, "telemetry-collector: TELEMETRY_HTTP__READY: spool needs TELEMETRY_SPOOL__DIR\n");
+}
