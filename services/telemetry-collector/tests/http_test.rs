@@ -7,10 +7,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::fs;
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
 use serde_json::{Value, json};
 use support::collector::{Collector, run};
@@ -153,6 +154,54 @@ async fn refuses_other_methods_and_paths() {
     let missing = get(address, "/nothing", &[]).await;
     assert_eq!(missing.code, 404);
     assert!(missing.head.contains("x-content-type-options: nosniff") && !missing.head.contains("\nserver:"));
+}
+
+/// The families of `text` that are not those of hosts, as the rows of a table.
+fn table(text: &str) -> String {
+    let of_hosts = Exposition::new(NoHost).write(Format::OpenMetrics).unwrap();
+    let described = |what: &str, name: &str| {
+        let of_family = format!("# {what} {name} ");
+        text.lines().find_map(|line| line.strip_prefix(&of_family)).unwrap_or_default().to_owned()
+    };
+    let mut table = "| name | type | unit | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for line in text.lines().filter(|line| !of_hosts.lines().any(|of_host| of_host == *line)) {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|family| family.split_once(' ')) else {
+            continue;
+        };
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let (unit, meaning) = (described("UNIT", name), described("HELP", name));
+        writeln!(table, "| `{name}{suffix}` | {kind} | {unit} | {meaning} |").unwrap();
+    }
+    table
+}
+
+#[derive(Debug)]
+struct NoHost;
+
+impl Source for NoHost {
+    fn write(&self, families: &mut Families<'_, '_>) -> fmt::Result {
+        write_hosts(families, &[])
+    }
+}
+
+#[tokio::test]
+async fn documentation_lists_every_metric_of_the_collector() {
+    const BEGIN: &str = "<!-- metrics -->\n";
+    const END: &str = "<!-- end of metrics -->\n";
+    let redis = RedisServer::start().await;
+    let (_collector, address) = serving(&redis, &[]).await;
+    let table = table(&get(address, "/metrics", &[OPEN_METRICS]).await.body);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http.md");
+    let written = fs::read_to_string(&page).unwrap();
+    let (before, rest) = written.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let expected = [before, BEGIN, &table, END, after].concat();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&page, &expected).unwrap();
+        return;
+    }
+    let remedy = "run: UPDATE_DOCS=1 cargo test -p telemetry-collector --test http_test";
+    assert!(written == expected, "docs/http.md is stale; {remedy}\n{table}");
 }
 
 /// The inodes of the sockets on which a process listens.
