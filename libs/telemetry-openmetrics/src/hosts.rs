@@ -89,3 +89,36 @@ impl Sample<'_> {
         age > expiry.max(self.interval().saturating_mul(INTERVALS))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn metadata(interval: Duration) -> TelemetryMetadata {
+        TelemetryMetadata { interval: Some(interval.into()), ..TelemetryMetadata::default() }
+    }
+
+    #[test]
+    fn a_sample_is_stale_after_the_expiry_and_three_intervals() {
+        let (now, second) = (SystemTime::now(), Duration::from_secs(1));
+        let (quick, slow) = (metadata(second), metadata(60 * second));
+        let is_stale = |metadata, age: Duration| {
+            Sample { collected_at: now - age, metadata, metrics: None }.is_stale(now, 10 * second)
+        };
+        assert_eq!((is_stale(&quick, 10 * second), is_stale(&quick, 11 * second)), (false, true));
+        assert_eq!((is_stale(&slow, 180 * second), is_stale(&slow, 181 * second)), (false, true));
+        let ahead = Sample { collected_at: now + 60 * second, metadata: &quick, metrics: None };
+        assert!(!ahead.is_stale(now, 10 * second));
+    }
+
+    #[test]
+    fn a_host_has_the_newest_time_and_the_shortest_interval_of_its_groups() {
+        let (now, second) = (SystemTime::now(), Duration::from_secs(1));
+        let (quick, slow) = (metadata(second), metadata(60 * second));
+        let sample = |collected_at, metadata| Sample { collected_at, metadata, metrics: None };
+        let host = Host::of([sample(now, &slow), sample(now - second, &quick)]).unwrap();
+        assert_eq!((host.newest().collected_at, host.interval()), (now, second));
+        assert!(Host::of([]).is_none());
+    }
+}

@@ -96,6 +96,10 @@ pub(crate) fn http_listening(address: SocketAddr) {
     info!(%address, "HTTP listening");
 }
 
+pub(crate) fn http_insecure(address: SocketAddr) {
+    warn!(%address, "other hosts can reach HTTP, which has no TLS and no login");
+}
+
 pub(crate) fn accept_failed(failure: &TelemetryError) {
     error!(error = report(failure), "cannot accept connections to the control API; retrying");
 }

@@ -94,7 +94,7 @@ impl Service {
     /// [`System`](TelemetryError::System) when the address cannot be listened on,
     /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
-        check_readiness(config)?;
+        check_http(config)?;
         check_spool_directory(config.spool.directory.clone()).await?;
         let address = config.control.listen;
         let listener = bind("TELEMETRY_CONTROL__LISTEN", address).await?;
@@ -313,8 +313,18 @@ async fn bind(setting: &'static str, address: SocketAddr) -> TelemetryResult<Tcp
     TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { setting, address, source })
 }
 
-/// Refuses to be ready by a component that there is not.
-fn check_readiness(config: &Config) -> TelemetryResult<()> {
+/// Refuses an address that other hosts can reach, unless it is allowed, and to be ready by a component that there is not.
+fn check_http(config: &Config) -> TelemetryResult<()> {
+    if let Some(address) = config.http.beyond_loopback() {
+        if !config.http.insecure {
+            let problem = format!(
+                "{address} can be reached from other hosts, and HTTP has no TLS and no login: listen on 127.0.0.1. \
+                 TELEMETRY_HTTP__INSECURE=true allows it without"
+            );
+            return Err(TelemetryError::setting("TELEMETRY_HTTP__LISTEN", problem));
+        }
+        events::http_insecure(address);
+    }
     if config.http.ready.contains(&Component::Spool) && config.spool.directory.is_none() {
         return Err(TelemetryError::setting("TELEMETRY_HTTP__READY", "spool needs TELEMETRY_SPOOL__DIR"));
     }

@@ -204,6 +204,15 @@ async fn documentation_lists_every_metric_of_the_collector() {
     assert!(written == expected, "docs/http.md is stale; {remedy}\n{table}");
 }
 
+#[tokio::test]
+async fn warns_when_other_hosts_may_reach_it() {
+    let redis = RedisServer::start().await;
+    let vars = [("TELEMETRY_HTTP__LISTEN", "0.0.0.0:0"), ("TELEMETRY_HTTP__INSECURE", "true")];
+    let (collector, address) = serving(&redis, &vars).await;
+    assert_eq!(get(SocketAddr::from(([127, 0, 0, 1], address.port())), "/livez", &[]).await.code, 200);
+    assert!(collector.log().contains("other hosts can reach HTTP"), "{}", collector.log());
+}
+
 /// The inodes of the sockets on which a process listens.
 fn listening(process: u32) -> BTreeSet<String> {
     let table = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap());
@@ -233,6 +242,14 @@ async fn exits_with_69_or_78_when_it_cannot_serve() {
     assert_eq!(in_use.code, Some(69));
     let line = format!("cannot listen on {address} (TELEMETRY_HTTP__LISTEN)");
     assert!(in_use.stderr.contains(&line), "{}", in_use.stderr);
+
+    let reachable = run(&[], &[("TELEMETRY_HTTP__LISTEN", "0.0.0.0:0"), ("TELEMETRY_LOG__FILTER", "off")]).await;
+    assert_eq!(reachable.code, Some(78));
+    assert_eq!(
+        reachable.stderr,
+        "telemetry-collector: TELEMETRY_HTTP__LISTEN: 0.0.0.0:0 can be reached from other hosts, and HTTP has no TLS and no \
+         login: listen on 127.0.0.1. TELEMETRY_HTTP__INSECURE=true allows it without\n"
+    );
 
     let unknown = run(&[], &[("TELEMETRY_HTTP__READY", "redis")]).await;
     assert_eq!(unknown.code, Some(78));

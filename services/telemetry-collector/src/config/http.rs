@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use telemetry_settings::parse::{NotAllowed, Parsed};
+use telemetry_settings::parse::{NotAllowed, Parsed, from_str};
 use telemetry_settings::{Reader, Variable};
 
 use crate::health::Component;
@@ -12,6 +12,14 @@ pub(super) const LISTEN: &Variable = &Variable {
     default: "",
     allowed: "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080; port 0 = any free one",
     meaning: "Where HTTP is served: /livez, /readyz and /metrics. Unset = nowhere.",
+    secret: false,
+};
+
+pub(super) const INSECURE: &Variable = &Variable {
+    name: "TELEMETRY_HTTP__INSECURE",
+    default: "false",
+    allowed: "true or false",
+    meaning: "Whether TELEMETRY_HTTP__LISTEN may be an address that other hosts can reach. HTTP has no TLS and no login.",
     secret: false,
 };
 
@@ -29,13 +37,25 @@ pub(super) const READY: &Variable = &Variable {
 pub struct HttpConfig {
     /// Address and port; `None` = no HTTP.
     pub listen: Option<SocketAddr>,
+    /// Whether other hosts may reach it.
+    pub insecure: bool,
     /// Components that must be serving for the collector to be ready.
     pub ready: Vec<Component>,
 }
 
 impl HttpConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self { listen: reader.read(LISTEN, address), ready: reader.read(READY, components) }
+        Self {
+            listen: reader.read(LISTEN, address),
+            insecure: reader.read(INSECURE, from_str),
+            ready: reader.read(READY, components),
+        }
+    }
+
+    /// The address, if other hosts can reach it.
+    #[must_use]
+    pub fn beyond_loopback(&self) -> Option<SocketAddr> {
+        self.listen.filter(|address| !address.ip().to_canonical().is_loopback())
     }
 }
 

@@ -73,6 +73,7 @@ fn every_variable_is_read() {
         ("TELEMETRY_SPOOL__RETAIN", "0s"),
         ("TELEMETRY_CONTROL__LISTEN", "[::1]:0"),
         ("TELEMETRY_HTTP__LISTEN", "127.0.0.1:8080"),
+        ("TELEMETRY_HTTP__INSECURE", "true"),
         ("TELEMETRY_HTTP__READY", "sampler,sink"),
         ("TELEMETRY_LOG__FORMAT", "json"),
         ("TELEMETRY_LOG__FILTER", "warn,telemetry_collector=debug"),
@@ -103,6 +104,7 @@ fn every_variable_is_read() {
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_millis(250)));
     assert_eq!(config.control.listen.to_string(), "[::1]:0");
     assert_eq!(config.http.listen, Some(SocketAddr::from(([127, 0, 0, 1], 8080))));
+    assert!(config.http.insecure);
     assert_eq!(config.http.ready, [Component::Sampler, Component::Sink]);
     assert!(printed.contains("\nTELEMETRY_LOG__FORMAT=json "), "{printed}");
     assert!(printed.contains("\nTELEMETRY_LOG__FILTER=warn,telemetry_collector=debug "), "{printed}");

@@ -202,6 +202,7 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SPOOL_RETAIN,
     CONTROL_LISTEN,
     http::LISTEN,
+    http::INSECURE,
     http::READY,
     logs::FORMAT,
     logs::FILTER,
