@@ -21,6 +21,9 @@ pub struct Backlog {
     spool: Option<Spool>,
     live: Queue,
     leftover: Queue,
+    /// The highest number of this start that the destination has acknowledged and then lost. What is read up to there is
+    /// delivered again.
+    forgotten: u64,
     /// Whether earlier starts may have left more than is in `leftover`.
     more_leftovers: bool,
     in_flight: Option<Origin>,
@@ -62,7 +65,17 @@ impl Backlog {
     pub fn new(outbox: Outbox, spool: Option<Spool>) -> Self {
         let live = Queue::of(outbox.instance_id());
         let (more_leftovers, leftover) = (spool.is_some(), Queue::of(Uuid::nil()));
-        Self { outbox, more_leftovers, spool, live, leftover, in_flight: None, returned: None, pending: None }
+        Self {
+            outbox,
+            more_leftovers,
+            spool,
+            live,
+            leftover,
+            forgotten: 0,
+            in_flight: None,
+            returned: None,
+            pending: None,
+        }
     }
 
     /// The next messages, if there are any that can be had.
@@ -105,6 +118,8 @@ impl Backlog {
         }
         if origin == Some(Origin::Outbox) {
             self.outbox.acknowledge(batch);
+        } else if batch.instance_id == self.live.instance_id {
+            self.outbox.note_acknowledged(&batch);
         }
     }
 
@@ -113,6 +128,9 @@ impl Backlog {
     pub async fn rewind(&mut self, batch: Batch, newest: u64) -> u64 {
         let lost = batch.acknowledged.saturating_sub(newest);
         let instance_id = batch.instance_id;
+        if instance_id == self.live.instance_id {
+            self.forgotten = self.forgotten.max(batch.acknowledged);
+        }
         let again = match &self.spool {
             Some(spool) => tokio::select! {
                 biased;
@@ -212,7 +230,20 @@ impl Backlog {
         if found.instance_id != queue.instance_id {
             *queue = Queue { acknowledged: found.acknowledged, ..Queue::of(found.instance_id) };
         }
-        self.outbox.report(queue.extend(found));
+        let lost = queue.extend(found);
+        self.outbox.report(lost);
+        if source == Source::Live && self.forgotten > 0 {
+            self.note_forgotten();
+        }
+    }
+
+    /// Notes which of the messages that were read are delivered again.
+    fn note_forgotten(&mut self) {
+        let numbers = self.live.messages.iter().map(|message| message.sequence);
+        self.outbox.note_pending_again(numbers.take_while(|number| *number <= self.forgotten));
+        if self.live.read >= self.forgotten {
+            self.forgotten = 0;
+        }
     }
 
     fn queue(&mut self, instance_id: Uuid) -> &mut Queue {

@@ -107,6 +107,35 @@
 //!
 //! A batch in flight goes back to the backlog by [`Backlog::acknowledge`] or [`Backlog::rewind`]. There is one at a time.
 //!
+//! # Following messages
+//!
+//! [`Outbox::feed`] lets others see every message of this instance as soon as it has its number, and what becomes of it. A
+//! [`Subscription`] is told each number once as acknowledged or lost. After a rewind, what is delivered again is pending once
+//! more, from the moment at which it is read from disk; what is not kept any more stays acknowledged. Messages of earlier
+//! starts are not told. The feed waits for no subscription: one that falls behind is told how many events it missed. Without
+//! subscriptions it costs an entry in a set of ranges a message.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use std::time::{Duration, SystemTime};
+//! # use telemetry_outbox::{Encoding, FeedEvent, NoObserver, OnFull, Outbox, OutboxSettings, Stamper};
+//! # use telemetry_proto::v1::{CoreMetrics, CpuMetrics, DeliveryState, TelemetryData, TelemetryMetadata};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let memory = OutboxSettings { max_bytes: 16 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json };
+//! # let outbox = Outbox::new(memory, Stamper::new(SystemTime::now), Arc::new(NoObserver));
+//! let mut following = outbox.feed().subscribe();
+//! drop(outbox);
+//! while let Some(event) = following.next().await {
+//!     match event {
+//!         FeedEvent::Message(message) => println!("{} was made", message.sequence),
+//!         FeedEvent::Delivery(update) => println!("{:?}: {:?}", update.state(), update.numbers),
+//!         FeedEvent::Missed(count) => println!("{count} events were missed"),
+//!     }
+//! }
+//! # }
+//! ```
+//!
 //! # Layout on disk
 //!
 //! ```text
@@ -175,6 +204,7 @@
 //! | share of the outbox that a batch being written takes | ¼ | so that an outage keeps new messages, too |
 //! | share of the outbox that decimation frees | ⅛ | so that it is not done with each sample |
 //! | ranges in a gap record | 256 | more make another record |
+//! | events that the feed keeps for slow subscriptions | 256, of all subscriptions together | each a message, shared by all, or at most 1024 ranges (16 KiB); nothing is kept that all have read |
 //! | message | 64 MiB | a larger one is not read back from disk |
 //! | segment | 1/32 of `max_bytes`, at most 32 MiB, and one batch | what is given up at a time |
 //! | memory of the thread that gives up messages | twice the largest segment | a segment is read whole; what `OnFull::Decimate` keeps of segments waits until gap records are on disk, about 32 MiB at a time |
@@ -241,6 +271,7 @@
 mod backlog;
 mod batch;
 mod error;
+mod feed;
 mod file_system;
 mod loss;
 mod observer;
@@ -254,8 +285,9 @@ mod testing;
 pub use backlog::{Arrivals, Backlog};
 pub use batch::{Batch, EncodedMessage, Encoding};
 pub use error::SpoolError;
+pub use feed::{FEED_EVENTS_MAX, FEED_RANGES_MAX, FeedEvent, Subscription};
 pub use observer::{Event, NoObserver, Observer};
-pub use outbox::{Outbox, Stamper};
+pub use outbox::{Feed, Outbox, Stamper};
 pub use settings::{OnFull, OutboxSettings, SpoolSettings, SyncPolicy};
 pub use spool::Spool;
 pub use status::{BacklogStatus, OutboxStatus, SpoolStatus};

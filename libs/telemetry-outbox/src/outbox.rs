@@ -20,6 +20,7 @@ use gaps::Gaps;
 pub use stamper::Stamper;
 
 use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
+use crate::feed::{Account, Subscription};
 use crate::loss::Loss;
 use crate::observer::{Event, Observer};
 use crate::settings::{OnFull, OutboxSettings};
@@ -38,6 +39,12 @@ pub struct Outbox {
     shared: Arc<Shared>,
 }
 
+/// Lets others follow what happens to the messages of an outbox. A clone follows the same outbox.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    shared: Arc<Shared>,
+}
+
 #[derive(Debug)]
 struct Shared {
     ledger: Mutex<Ledger>,
@@ -53,6 +60,7 @@ struct Ledger {
     status: OutboxStatus,
     /// Numbers that are lost and that no gap record names.
     unreported: Gaps,
+    account: Account,
     /// The disk fails: messages are delivered without it.
     bypasses_disk: bool,
     closed: bool,
@@ -69,6 +77,7 @@ impl Outbox {
             waiting: VecDeque::new(),
             status: OutboxStatus::default(),
             unreported: Gaps::default(),
+            account: Account::new(),
             bypasses_disk: false,
             closed: false,
         };
@@ -79,7 +88,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the payload breaks the schema. Its number is then named in a gap record.
-    pub fn append(&self, payload: impl Into<Payload>) -> Result<TelemetryMessage, EncodeError> {
+    pub fn append(&self, payload: impl Into<Payload>) -> Result<Arc<TelemetryMessage>, EncodeError> {
         let appended = self.ledger().append(payload.into());
         self.shared.changed.notify_waiters();
         appended
@@ -151,6 +160,22 @@ impl Outbox {
 
     /// Releases a batch that the destination has acknowledged, and appends gap records for losses that are not reported yet.
     pub fn acknowledge(&self, batch: Batch) {
+        self.note_acknowledged(&batch);
+        self.release(batch);
+    }
+
+    /// Notes that the destination has acknowledged a batch of this instance, which is not in memory.
+    pub(crate) fn note_acknowledged(&self, batch: &Batch) {
+        self.ledger().account.acknowledged(batch.messages.iter().map(|message| message.sequence));
+    }
+
+    /// Notes that the destination has lost messages of this instance that it had acknowledged, and gets them again.
+    pub(crate) fn note_pending_again(&self, numbers: impl IntoIterator<Item = u64>) {
+        self.ledger().account.pending_again(numbers);
+    }
+
+    /// Releases a batch that need not be in memory any more, and appends gap records for losses that are not reported yet.
+    pub(crate) fn release(&self, batch: Batch) {
         let has_reported = {
             let mut ledger = self.ledger();
             batch.messages.iter().for_each(|message| ledger.release(message));
@@ -199,22 +224,44 @@ impl Outbox {
         self.ledger().stamper.instance_id()
     }
 
+    /// Lets others follow what happens to the messages.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        Feed { shared: Arc::clone(&self.shared) }
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.ledger()
+    }
+}
+
+impl Feed {
+    /// Follows the outbox from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.shared.ledger().account.subscribe()
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ledger {
-    fn append(&mut self, payload: Payload) -> Result<TelemetryMessage, EncodeError> {
-        let message = self.stamper.stamp(payload);
+    fn append(&mut self, payload: Payload) -> Result<Arc<TelemetryMessage>, EncodeError> {
+        let message = Arc::new(self.stamper.stamp(payload));
         let encoded = EncodedMessage::encode(&message, self.settings.encoding).inspect_err(|error| {
             self.lose(message.sequence, GapReason::Invalid);
+            self.account.not_made(message.sequence, GapReason::Invalid);
             self.observer.observe(Event::MessageInvalid { sequence: message.sequence, error });
         })?;
         let is_gap_record = encoded.is_gap_record;
         self.status.messages += 1;
         self.status.bytes += memory_bytes(&encoded);
         self.waiting.push_back(encoded);
+        self.account.made(&message);
         // A gap record is small, and if it cost a message it would need another one.
         if !is_gap_record {
             self.make_room();
@@ -241,6 +288,7 @@ impl Ledger {
             self.give_up(&oldest, GapReason::OutboxFull);
         }
         if self.status.lost > lost_before {
+            self.account.tell_losses();
             let reason = match self.settings.on_full {
                 OnFull::DropOldest => GapReason::OutboxFull,
                 OnFull::Decimate => GapReason::Decimated,
@@ -287,6 +335,7 @@ impl Ledger {
     fn give_up(&mut self, message: &EncodedMessage, reason: GapReason) {
         self.release(message);
         self.lose(message.sequence, reason);
+        self.account.lost(&(message.sequence..=message.sequence), reason);
         if let Some(gap) = message.gap_record() {
             let loss = Loss::named_by(&gap, self.stamper.instance_id());
             self.unreported.add(self.other_instance(&loss), loss);
@@ -304,7 +353,12 @@ impl Ledger {
         self.status.lost += count;
         let (reason, instance_id) = (loss.reason, loss.instance_id);
         self.observer.observe(Event::SpooledMessagesLost { count, reason, instance_id });
-        self.unreported.add(self.other_instance(&loss), loss);
+        let other_instance = self.other_instance(&loss);
+        if other_instance.is_none() {
+            loss.numbers.iter().for_each(|numbers| self.account.lost(numbers, reason));
+            self.account.tell_losses();
+        }
+        self.unreported.add(other_instance, loss);
     }
 
     /// Whose numbers they are, when not those of this instance.

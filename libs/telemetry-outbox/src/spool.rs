@@ -120,7 +120,7 @@ impl Spool {
                 Some(Ok(losses)) => {
                     self.note_written(&batch);
                     outbox.report(losses);
-                    outbox.acknowledge(batch);
+                    outbox.release(batch);
                     if std::mem::take(&mut failed_before) {
                         self.context.observe(Event::SpoolRecovered);
                     }

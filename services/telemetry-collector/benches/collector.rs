@@ -50,7 +50,7 @@ fn outbox() -> Outbox {
 
 fn message(runtime: &Runtime) -> TelemetryMessage {
     let cpu = runtime.block_on(async { warm_cpu().await.collect_cpu().await.unwrap() });
-    outbox().append(sample_of(cpu)).unwrap()
+    (*outbox().append(sample_of(cpu)).unwrap()).clone()
 }
 
 fn queue(redis: &RedisServer, delivery: DeliveryMode) -> RedisQueue {

@@ -251,7 +251,7 @@ impl Recorder {
         };
         let message = self.outbox.append(TelemetryData::new(metadata, metrics))?;
         events::sampled(group, message.sequence, took, self.outbox.status());
-        let snapshot = Some(Snapshot { group, message: Arc::new(message), taken: Instant::now() });
+        let snapshot = Some(Snapshot { group, message, taken: Instant::now() });
         self.board.send_modify(|board| {
             board.insert(group, GroupState { snapshot, failure: None });
         });

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry_proto::v1::DeliveryState::{Acknowledged, Pending};
 use telemetry_proto::v1::TelemetryMessage;
 use telemetry_proto::v1::telemetry_message::Payload;
 use tempfile::TempDir;
@@ -16,7 +17,7 @@ use crate::file_system::simulated::{Hang, SimulatedDisk};
 use crate::file_system::{FileSystem, HostFileSystem};
 use crate::observer::NoObserver;
 use crate::settings::{OnFull, SpoolSettings, SyncPolicy};
-use crate::testing::{self, sample};
+use crate::testing::{self, Told, sample};
 
 /// One start of the collector with a spool: all but the sampler and the destination.
 struct Start {
@@ -366,4 +367,95 @@ async fn what_is_damaged_on_disk_is_named_by_a_gap_record() {
     let told = TelemetryMessage::from_json(&gap.messages[0].body).unwrap();
     let Some(Payload::Gap(told)) = told.payload else { panic!("{told:?}") };
     assert_eq!((told.instance_id, told.missing[0].first, told.count), (Some(left.to_string()), 2, 1));
+}
+
+#[tokio::test]
+async fn the_feed_tells_each_acknowledgement_once_with_a_spool() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut start = Start::of(settings(&directory));
+    let (mut following, mut told) = (start.outbox.feed().subscribe(), Told::default());
+    start.sample(200);
+    start.spooled(200).await;
+    told.read(&mut following);
+    assert_eq!(told.that_are(Pending).len(), 200, "on disk is not delivered");
+    start.take_until(200).await;
+    told.read(&mut following);
+    assert_eq!(told.that_are(Acknowledged), (1..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_feed_tells_nothing_of_what_an_earlier_start_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    let first = Start::of(settings.clone());
+    first.sample(3);
+    first.spooled(3).await;
+    let left = first.crash(&settings).await;
+
+    let mut second = Start::of(settings);
+    second.sample(1);
+    let (mut following, mut told) = (second.outbox.feed().subscribe(), Told::default());
+    second.spooled(1).await;
+    assert_eq!(second.take().await, Some((second.outbox.instance_id(), vec![1])));
+    assert_eq!(second.take().await, Some((left, vec![1, 2, 3])));
+    told.read(&mut following);
+    assert_eq!(told.that_are(Acknowledged), [1]);
+    assert_eq!(told.states.len(), 1);
+}
+
+/// Some are delivered from memory, some from disk, and the disk may hold what was delivered already.
+#[tokio::test(start_paused = true)]
+async fn the_feed_tells_each_acknowledgement_once_while_the_disk_fails() {
+    let disk = SimulatedDisk::new();
+    let mut start = Start::on(Arc::new(disk.clone()), synced_at_once());
+    let (mut following, mut told) = (start.outbox.feed().subscribe(), Told::default());
+    start.sample(1);
+    on_disk_with_clock_paused(&start.spool, 1).await;
+    for last in [5, 9, 13] {
+        disk.hang(Hang::Everything);
+        start.sample(3);
+        start.take_until(last - 1).await;
+        disk.hang(Hang::Nothing);
+        start.sample(1);
+        start.take_until(last).await;
+        told.read(&mut following);
+        assert_eq!(told.that_are(Acknowledged), (1..=last).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn the_feed_tells_that_messages_are_pending_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut start = Start::of(settings(&directory));
+    let (mut following, mut told) = (start.outbox.feed().subscribe(), Told::default());
+    start.sample(5);
+    start.take_until(5).await;
+    start.sample(1);
+    let refused = start.next().await.unwrap();
+    assert_eq!(start.backlog.rewind(refused, 3).await, 0);
+    let again = start.next().await.unwrap();
+    told.read(&mut following);
+    assert_eq!((told.that_are(Pending), told.that_are(Acknowledged)), (vec![4, 5, 6], vec![1, 2, 3]));
+    assert_eq!(told.again, [4, 5].into());
+    start.backlog.acknowledge(again);
+    start.sample(1);
+    start.take_until(7).await;
+    told.read(&mut following);
+    assert_eq!(told.that_are(Acknowledged), (1..=7).collect::<Vec<_>>());
+}
+
+/// Nothing can be sent again that is not kept.
+#[tokio::test]
+async fn the_feed_leaves_what_is_lost_by_the_destination_acknowledged_without_a_spool() {
+    let outbox = testing::outbox();
+    let (mut following, mut told) = (outbox.feed().subscribe(), Told::default());
+    let mut backlog = Backlog::new(outbox.clone(), None);
+    outbox.append(sample()).unwrap();
+    let batch = backlog.next_batch().await.unwrap();
+    backlog.acknowledge(batch);
+    outbox.append(sample()).unwrap();
+    let refused = backlog.next_batch().await.unwrap();
+    assert_eq!(backlog.rewind(refused, 0).await, 1);
+    told.read(&mut following);
+    assert_eq!((told.that_are(Acknowledged), told.that_are(Pending)), (vec![1], vec![2]));
 }
