@@ -113,6 +113,8 @@ pub struct SpoolConfig {
 pub struct ControlConfig {
     /// Address and port of gRPC.
     pub listen: SocketAddr,
+    /// Watches that may be open at a time.
+    pub max_watches: usize,
 }
 
 /// How the process ends.
@@ -178,7 +180,10 @@ impl Config {
                 sync: read.read(variables::SPOOL_SYNC, parse::sync_policy),
                 retain: read.read(variables::SPOOL_RETAIN, duration(parse::RETENTION)),
             },
-            control: ControlConfig { listen: read.read(variables::CONTROL_LISTEN, from_str) },
+            control: ControlConfig {
+                listen: read.read(variables::CONTROL_LISTEN, from_str),
+                max_watches: read.read(variables::CONTROL_MAX_WATCHES, number(parse::WATCHES)),
+            },
             http: HttpConfig::read(read),
             log: LogSettings::read(read),
             shutdown: ShutdownConfig { grace: read.read(variables::SHUTDOWN_GRACE, duration(parse::GRACE)) },

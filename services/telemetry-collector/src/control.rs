@@ -2,20 +2,21 @@
 
 mod grpc_health;
 mod server;
+mod watch;
 
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
 use telemetry_proto::v1::control_service_server::ControlService;
 use telemetry_proto::v1::{
     CpuMetrics, GetCapabilitiesRequest, GetCapabilitiesResponse, GetConfigRequest, GetConfigResponse,
     GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, ResetIntervalRequest,
-    ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, WatchSnapshotsRequest, WatchSnapshotsResponse,
+    ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, WatchSnapshotsRequest,
 };
 use telemetry_proto::well_known;
 use tonic::{Request, Response, Status};
 
 pub use self::server::serve;
+pub use self::watch::Watches;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::health::HealthReader;
 use crate::interval::Interval;
@@ -27,13 +28,14 @@ pub struct Control {
     snapshots: SnapshotReader,
     sampler: SamplerHandle,
     health: HealthReader,
+    watches: Watches,
 }
 
 impl Control {
     /// A control API that uses these handles.
     #[must_use]
-    pub fn new(snapshots: SnapshotReader, sampler: SamplerHandle, health: HealthReader) -> Self {
-        Self { snapshots, sampler, health }
+    pub fn new(snapshots: SnapshotReader, sampler: SamplerHandle, health: HealthReader, watches: Watches) -> Self {
+        Self { snapshots, sampler, health, watches }
     }
 }
 
@@ -54,13 +56,13 @@ impl ControlService for Control {
         Ok(Response::new(GetSnapshotResponse { message, age, snapshots }))
     }
 
-    type WatchSnapshotsStream = BoxStream<'static, Result<WatchSnapshotsResponse, Status>>;
+    type WatchSnapshotsStream = watch::WatchStream;
 
     async fn watch_snapshots(
         &self,
-        _request: Request<WatchSnapshotsRequest>,
+        request: Request<WatchSnapshotsRequest>,
     ) -> Result<Response<Self::WatchSnapshotsStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.watches.open(request.into_inner().delivery)?))
     }
 
     async fn set_interval(

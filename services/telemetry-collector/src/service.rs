@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
-use crate::control::{self, Control};
+use crate::control::{self, Control, Watches};
 use crate::delivery::Delivery;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events::{self, OutboxEvents};
@@ -40,6 +40,8 @@ const CONTROL_GRACE: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// Where the control API is served.
     pub listener: TcpListener,
+    /// Watches that may be open at a time.
+    pub max_watches: usize,
     /// What HTTP serves, and where.
     pub http: Option<Http>,
     /// What is sampled.
@@ -111,6 +113,7 @@ impl Service {
         let host = HostIdentity::read(&HostRoot::default(), &Sysinfo::new());
         Ok(Self::new(Parts {
             listener,
+            max_watches: config.control.max_watches,
             http,
             collectors: vec![Box::new(cpu)],
             metadata: metadata(&host, config),
@@ -167,7 +170,7 @@ impl Service {
 
     /// Makes every component and starts its task.
     fn start(self) -> TelemetryResult<Running> {
-        let Parts { listener, http, collectors, metadata, interval, outbox, .. } = self.parts;
+        let Parts { listener, max_watches, http, collectors, metadata, interval, outbox, .. } = self.parts;
         let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new({
@@ -187,7 +190,9 @@ impl Service {
         let sampler =
             Sampler::new(collectors, metadata, interval, outbox.clone(), clock, health.reporter(Component::Sampler));
         let snapshots = sampler.snapshots();
-        let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader());
+        let stop_control = CancellationToken::new();
+        let watches = Watches::new(outbox.feed(), max_watches, stop_control.clone());
+        let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader(), watches);
         let delivery = Delivery::new(
             Backlog::new(outbox.clone(), spool.clone()),
             Arc::clone(&publisher),
@@ -196,7 +201,6 @@ impl Service {
         );
 
         let stop_sampling = CancellationToken::new();
-        let stop_control = CancellationToken::new();
         let serving = control::serve(listener, control, health.reporter(Component::Control), stop_control.clone());
         let http_task = http.map(|Http { listener, ready }| {
             let routes = http::routes(health.reader(), ready, snapshots);

@@ -95,6 +95,7 @@ impl Running {
         let shutdown = CancellationToken::new();
         let service = Service::new(Parts {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            max_watches: 2,
             http: None,
             collectors: vec![Box::new(Scripted(collect))],
             metadata: TelemetryMetadata {

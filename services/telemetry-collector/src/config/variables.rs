@@ -165,6 +165,14 @@ pub(super) const CONTROL_LISTEN: &Variable = &Variable {
     secret: false,
 };
 
+pub(super) const CONTROL_MAX_WATCHES: &Variable = &Variable {
+    name: "TELEMETRY_CONTROL__MAX_WATCHES",
+    default: "1000",
+    allowed: "a whole number from 0 to 100000",
+    meaning: "Watches (WatchSnapshots) that may be open at a time. A further one is answered with RESOURCE_EXHAUSTED.",
+    secret: false,
+};
+
 pub(super) const SHUTDOWN_GRACE: &Variable = &Variable {
     name: "TELEMETRY_SHUTDOWN__GRACE",
     default: "5s",
@@ -201,6 +209,7 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SPOOL_SYNC,
     SPOOL_RETAIN,
     CONTROL_LISTEN,
+    CONTROL_MAX_WATCHES,
     http::LISTEN,
     http::INSECURE,
     http::READY,
