@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::mask::mask_passwords;
+use crate::mask::mask_secret;
 use crate::program::Variable;
 use crate::secret::Secret;
 
@@ -21,11 +21,25 @@ pub(crate) struct Found {
     pub(crate) origin: Origin,
 }
 
+/// A setting as others may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Name of its variable.
+    pub name: &'static str,
+    /// Its value. The passwords in a URL are masked, and any other secret as a whole.
+    pub value: String,
+    /// Where the value was found.
+    pub origin: Origin,
+}
+
 /// Where a value was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
+    /// Nothing was set.
     Default,
+    /// The environment variable.
     Environment,
+    /// The file that the variable with the suffix `_FILE` names.
     File,
 }
 
@@ -34,6 +48,11 @@ impl InForce {
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// Every setting, in the order of the program's table.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.found.iter().map(|found| Entry { name: found.variable.name, value: shown(found), origin: found.origin })
     }
 
     /// Every setting and where it comes from, one line each, passwords masked. A shell can source it.
@@ -54,9 +73,13 @@ impl InForce {
     }
 }
 
-fn assignment(found: &Found) -> String {
+fn shown(found: &Found) -> String {
     let value = found.value.expose();
-    let value = if found.variable.secret { mask_passwords(value) } else { value.to_owned() };
+    if found.variable.secret { mask_secret(value) } else { value.to_owned() }
+}
+
+fn assignment(found: &Found) -> String {
+    let value = shown(found);
     let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:,=@[]*+".contains(c));
     let quoted = if plain { value } else { format!("'{}'", value.replace('\'', r"'\''")) };
     format!("{}={quoted}", found.variable.name)
@@ -84,6 +107,19 @@ mod tests {
         assert_eq!(printed(WELCOME, "good day", Origin::Environment), "SHOP_HTTP__WELCOME='good day'  # environment\n");
         let expected = "SHOP_QUEUE__URL=queue://:***@host  # SHOP_QUEUE__URL_FILE\n";
         assert_eq!(printed(URL, "queue://:hunter2@host", Origin::File), expected);
+    }
+
+    #[test]
+    fn entries_are_what_is_printed() {
+        let entry = |variable, value, origin| {
+            let found = Found { variable, value: Secret::new(value), origin };
+            InForce { found: vec![found], ignored: Vec::new() }.entries().next().unwrap()
+        };
+        let url = entry(URL, "queue://:hunter2@host", Origin::File);
+        assert_eq!((url.name, url.value.as_str(), url.origin), (URL.name, "queue://:***@host", Origin::File));
+        assert_eq!(entry(URL, "hunter2", Origin::Environment).value, "***");
+        assert_eq!(entry(URL, "", Origin::Default).value, "");
+        assert_eq!(entry(WELCOME, "good day", Origin::Environment).value, "good day");
     }
 
     #[test]

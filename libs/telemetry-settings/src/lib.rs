@@ -106,7 +106,7 @@ mod secret;
 mod testing;
 
 pub use error::{InvalidSetting, InvalidSettings};
-pub use in_force::InForce;
+pub use in_force::{Entry, InForce, Origin};
 pub use program::{Program, Standard, Variable};
 pub use reader::Reader;
 pub use secret::Secret;

@@ -8,9 +8,14 @@ use url::Url;
 /// What stands in place of a password.
 pub(crate) const MASK: &str = "***";
 
+/// A secret as others may see it: a URL without its passwords, anything else hidden whole. Nothing stays nothing.
+pub(crate) fn mask_secret(text: &str) -> String {
+    if text.is_empty() { String::new() } else { mask_passwords(text) }
+}
+
 /// The URL with its passwords hidden, wherever they stand. What is no URL, or could be one with a password in the wrong
 /// place, is hidden whole.
-pub(crate) fn mask_passwords(text: &str) -> String {
+fn mask_passwords(text: &str) -> String {
     let Some(hosts) = hosts(text) else { return MASK.to_owned() };
     // A password with an unescaped /, ? or # reaches beyond what looks like the hosts.
     if text[hosts.end..].contains('@') {

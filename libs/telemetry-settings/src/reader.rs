@@ -82,11 +82,13 @@ impl Reader {
         self.standards.get(name).map(OsString::as_os_str)
     }
 
-    /// What was read.
+    /// What was read, in the order of the program's table.
     ///
     /// # Errors
     /// Every mistake that was found on the way.
-    pub fn finish(self) -> Result<InForce, InvalidSettings> {
+    pub fn finish(mut self) -> Result<InForce, InvalidSettings> {
+        let place = |found: &Found| self.program.variables.iter().position(|known| known.name == found.variable.name);
+        self.in_force.found.sort_by_key(place);
         if self.mistakes.is_empty() { Ok(self.in_force) } else { Err(InvalidSettings(self.mistakes)) }
     }
 

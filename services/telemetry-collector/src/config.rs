@@ -192,6 +192,12 @@ impl Config {
         })
     }
 
+    /// Every setting and where it comes from.
+    #[must_use]
+    pub fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
     /// Variables that begin with `TELEMETRY_`, but are no settings of this program or another one of the monorepo.
     #[must_use]
     pub fn ignored(&self) -> &[String] {

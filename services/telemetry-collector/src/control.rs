@@ -2,6 +2,7 @@
 
 mod grpc_health;
 mod server;
+mod settings;
 mod watch;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use telemetry_proto::well_known;
 use tonic::{Request, Response, Status};
 
 pub use self::server::serve;
+pub use self::settings::Settings;
 pub use self::watch::Watches;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::health::HealthReader;
@@ -29,13 +31,20 @@ pub struct Control {
     sampler: SamplerHandle,
     health: HealthReader,
     watches: Watches,
+    settings: Settings,
 }
 
 impl Control {
     /// A control API that uses these handles.
     #[must_use]
-    pub fn new(snapshots: SnapshotReader, sampler: SamplerHandle, health: HealthReader, watches: Watches) -> Self {
-        Self { snapshots, sampler, health, watches }
+    pub fn new(
+        snapshots: SnapshotReader,
+        sampler: SamplerHandle,
+        health: HealthReader,
+        watches: Watches,
+        settings: Settings,
+    ) -> Self {
+        Self { snapshots, sampler, health, watches, settings }
     }
 }
 
@@ -97,7 +106,7 @@ impl ControlService for Control {
     }
 
     async fn get_config(&self, _request: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(Response::new(self.settings.with_interval(self.sampler.interval())))
     }
 
     async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {

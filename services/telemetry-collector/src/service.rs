@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
-use crate::control::{self, Control, Watches};
+use crate::control::{self, Control, Settings, Watches};
 use crate::delivery::Delivery;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events::{self, OutboxEvents};
@@ -42,6 +42,8 @@ pub struct Parts {
     pub listener: TcpListener,
     /// Watches that may be open at a time.
     pub max_watches: usize,
+    /// What the control API shows of the settings.
+    pub settings: Settings,
     /// What HTTP serves, and where.
     pub http: Option<Http>,
     /// What is sampled.
@@ -114,6 +116,7 @@ impl Service {
         Ok(Self::new(Parts {
             listener,
             max_watches: config.control.max_watches,
+            settings: Settings::new(config.in_force().clone()),
             http,
             collectors: vec![Box::new(cpu)],
             metadata: metadata(&host, config),
@@ -170,7 +173,7 @@ impl Service {
 
     /// Makes every component and starts its task.
     fn start(self) -> TelemetryResult<Running> {
-        let Parts { listener, max_watches, http, collectors, metadata, interval, outbox, .. } = self.parts;
+        let Parts { listener, max_watches, settings, http, collectors, metadata, interval, outbox, .. } = self.parts;
         let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new({
@@ -192,7 +195,7 @@ impl Service {
         let snapshots = sampler.snapshots();
         let stop_control = CancellationToken::new();
         let watches = Watches::new(outbox.feed(), max_watches, stop_control.clone());
-        let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader(), watches);
+        let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader(), watches, settings);
         let delivery = Delivery::new(
             Backlog::new(outbox.clone(), spool.clone()),
             Arc::clone(&publisher),

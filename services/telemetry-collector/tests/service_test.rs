@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
+use telemetry_collector::control::Settings;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
@@ -20,6 +21,7 @@ use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings, SpoolSettings, S
 use telemetry_proto::v1::GetSnapshotRequest;
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use telemetry_redis::RetrySettings;
+use telemetry_settings::InForce;
 use telemetry_testing::eventually;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -96,6 +98,7 @@ impl Running {
         let service = Service::new(Parts {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             max_watches: 2,
+            settings: Settings::new(InForce::default()),
             http: None,
             collectors: vec![Box::new(Scripted(collect))],
             metadata: TelemetryMetadata {

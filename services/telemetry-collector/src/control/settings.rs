@@ -1,0 +1,66 @@
+//! `GetConfig`: the settings in force, where each comes from, secrets masked.
+
+use std::sync::Arc;
+
+use telemetry_proto::v1::{GetConfigResponse, Setting, SettingOrigin};
+use telemetry_settings::{InForce, Origin};
+
+use crate::interval::Interval;
+
+/// The setting that calls of the control API change.
+const INTERVAL: &str = "TELEMETRY_COLLECTION__INTERVAL";
+
+/// The settings that the process was started with, for whoever asks.
+#[derive(Debug, Clone)]
+pub struct Settings(Arc<InForce>);
+
+impl Settings {
+    /// The settings `in_force`.
+    #[must_use]
+    pub fn new(in_force: InForce) -> Self {
+        Self(Arc::new(in_force))
+    }
+
+    /// What is in force while the sampler has `interval`.
+    pub(super) fn with_interval(&self, interval: Interval) -> GetConfigResponse {
+        let settings = self.0.entries().map(|entry| {
+            let origin = match entry.origin {
+                Origin::Default => SettingOrigin::Default,
+                Origin::Environment => SettingOrigin::Environment,
+                Origin::File => SettingOrigin::File,
+            };
+            let is_changed = entry.name == INTERVAL && entry.value.parse() != Ok(interval);
+            let (value, origin) =
+                if is_changed { (interval.to_string(), SettingOrigin::Control) } else { (entry.value, origin) };
+            Setting { name: entry.name.to_owned(), value, origin: origin.into() }
+        });
+        GetConfigResponse { settings: settings.collect() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use telemetry_settings::{Program, Reader, Variable, parse};
+
+    use super::*;
+
+    const VARIABLE: &Variable =
+        &Variable { name: INTERVAL, default: "1s", allowed: "a duration", meaning: "Time between two.", secret: false };
+    const PROGRAM: &Program =
+        &Program { name: "program", prefix: "TELEMETRY_", variables: &[VARIABLE], other_programs: &[], standards: &[] };
+
+    fn setting(interval: &str) -> (String, SettingOrigin) {
+        let mut reader = Reader::new(PROGRAM, [(INTERVAL.into(), "1000ms".into())]);
+        reader.read(VARIABLE, parse::text);
+        let settings = Settings::new(reader.finish().unwrap());
+        let setting = settings.with_interval(interval.parse().unwrap()).settings.remove(0);
+        (setting.value.clone(), setting.origin())
+    }
+
+    #[test]
+    fn shows_the_interval_that_a_call_has_set() {
+        assert_eq!(setting("1s"), ("1000ms".to_owned(), SettingOrigin::Environment));
+        assert_eq!(setting("200ms"), ("200ms".to_owned(), SettingOrigin::Control));
+    }
+}
