@@ -146,9 +146,7 @@ async fn shows_no_secret_anywhere() {
     let (ca, cert, key) = (path(&client.ca), path(&client.cert), path(&client.key));
     let mut administrator = redis.server.connect().await.unwrap();
     let mut command = async |words: &[&str]| {
-        let mut command = redis::cmd(words[0]);
-        words[1..].iter().for_each(|word| drop(command.arg(*word)));
-        command.query_async::<redis::Value>(&mut administrator).await.unwrap()
+        redis::cmd(words[0]).arg(&words[1..]).exec_async(&mut administrator).await.unwrap();
     };
     command(&["CONFIG", "SET", "requirepass", PASSWORD]).await;
     let url_file = tempfile::NamedTempFile::new().unwrap();
