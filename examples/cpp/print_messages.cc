@@ -47,6 +47,14 @@ void Print(const TelemetryMessage& message) {
       std::cout << ": " << message.gap().count() << " messages are missing ("
                 << telemetry::v1::GapReason_Name(message.gap().reason()) << ")";
       break;
+    case TelemetryMessage::kControl: {
+      const auto& control = message.control();
+      std::cout << " " << control.hostname() << ": " << telemetry::v1::ControlAction_Name(control.action()) << ", "
+                << TimeUtil::ToString(control.previous_interval()) << " to " << TimeUtil::ToString(control.interval());
+      if (control.has_caller()) std::cout << " by " << control.caller().name() << " from " << control.caller().address();
+      if (!control.reason().empty()) std::cout << ": " << control.reason();
+      break;
+    }
     case TelemetryMessage::PAYLOAD_NOT_SET:
       std::cout << ": unknown payload of a newer schema";
       break;

@@ -13,7 +13,9 @@ use support::queue::{
     settings,
 };
 use telemetry_client::consumer::FailureKind;
-use telemetry_client::proto::{GapReason, GapRecord, TelemetryMessage};
+use telemetry_client::proto::{
+    Caller, CallerLogin, ControlAction, ControlEvent, GapReason, GapRecord, TelemetryMessage,
+};
 use telemetry_client::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer};
 use telemetry_testing::{RedisServer, eventually};
 use tokio::time::timeout;
@@ -78,6 +80,38 @@ async fn a_second_copy_is_dropped() {
     assert_eq!(numbers(&mut consumer, 4).await, [1, 2, 3, 4]);
     assert_eq!(consumer.counters().duplicates(), 3);
     eventually("the copies are acknowledged", async || held(&redis).await == 0).await;
+}
+
+#[tokio::test]
+async fn changes_of_a_collector_are_events_with_a_number_like_every_other() {
+    let redis = RedisServer::start().await;
+    let instance = Uuid::new_v4();
+    let change = ControlEvent {
+        hostname: "web-7".to_owned(),
+        action: ControlAction::IntervalSet.into(),
+        caller: Some(Caller {
+            name: "ops".to_owned(),
+            login: CallerLogin::Token.into(),
+            address: "[::1]:4711".to_owned(),
+        }),
+        previous_interval: Some(Duration::from_secs(1).into()),
+        interval: Some(Duration::from_millis(200).into()),
+        reason: "incident 4711".to_owned(),
+        ..ControlEvent::default()
+    };
+    let written = |sequence| TelemetryMessage { payload: Some(change.clone().into()), ..message(instance, sequence) };
+    push(&redis, written(1).to_json().unwrap()).await;
+    push(&redis, written(2).encode_to_vec()).await;
+    push_numbers(&redis, instance, [3]).await;
+    let mut consumer = consumer(&redis);
+    for sequence in 1..=2 {
+        let (envelope, delivery) = next_message(&mut consumer).await;
+        let Event::Control(control) = delivery.event() else { panic!("{delivery:?}") };
+        assert_eq!((&control.envelope, &control.change), (&envelope, &change));
+        assert_eq!(envelope.sequence, sequence);
+        delivery.ack().await.unwrap();
+    }
+    assert_eq!(numbers(&mut consumer, 1).await, [3]);
 }
 
 #[tokio::test]

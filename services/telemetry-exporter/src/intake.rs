@@ -19,6 +19,7 @@ pub struct Tally {
     missing_numbers: AtomicU64,
     instances: AtomicU64,
     other_major: AtomicU64,
+    control_events: AtomicU64,
 }
 
 impl Tally {
@@ -40,6 +41,11 @@ impl Tally {
     /// Number of messages with another major version of the schema.
     pub fn other_major(&self) -> u64 {
         self.other_major.load(Ordering::Relaxed)
+    }
+
+    /// Number of changes of collectors by their control API.
+    pub fn control_events(&self) -> u64 {
+        self.control_events.load(Ordering::Relaxed)
     }
 }
 
@@ -89,6 +95,12 @@ impl Intake {
                 let (reason, instance) = (gap.record.reason().as_str_name(), gap.lost_by);
                 warn!(%instance, reason, count = gap.record.count, "a collector lost messages");
                 self.tally.gap_numbers.fetch_add(gap.record.count, Ordering::Relaxed);
+            }
+            Event::Control(control) => {
+                let (host, action) = (&control.change.hostname, control.change.action().as_str_name());
+                let by = control.change.caller.as_ref().map_or("", |caller| caller.name.as_str());
+                info!(host, action, by, reason = control.change.reason, "a collector was changed");
+                self.tally.control_events.fetch_add(1, Ordering::Relaxed);
             }
             Event::MissingNumbers { instance_id, numbers } => {
                 let count = numbers.end() - numbers.start() + 1;

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Exporter, QUEUE, push, run, sample};
-use telemetry_client::proto::{GapReason, GapRecord, Stamp, TelemetryMessage};
+use telemetry_client::proto::{ControlAction, ControlEvent, GapReason, GapRecord, Stamp, TelemetryMessage};
 use telemetry_testing::{RedisServer, eventually};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -64,7 +64,7 @@ async fn does_not_serve_a_stale_host() {
 }
 
 #[tokio::test]
-async fn counts_duplicates_dead_letters_and_gaps() {
+async fn counts_duplicates_dead_letters_gaps_and_changes() {
     let redis = RedisServer::start().await;
     let instance = Uuid::new_v4();
     let first = sample("web", instance, 1, NOW, 10.0).to_json().unwrap();
@@ -80,18 +80,30 @@ async fn counts_duplicates_dead_letters_and_gaps() {
     };
     let gap = TelemetryMessage::new(stamp, GapRecord::new([2..=8], GapReason::OutboxFull));
     push(&redis, gap.to_json().unwrap()).await;
+    let change = ControlEvent {
+        hostname: "web".to_owned(),
+        action: ControlAction::IntervalSet.into(),
+        previous_interval: Some(Duration::from_secs(1).into()),
+        interval: Some(Duration::from_millis(200).into()),
+        reason: "incident 4711".to_owned(),
+        ..ControlEvent::default()
+    };
+    let change = TelemetryMessage::new(Stamp { message_id: Uuid::now_v7(), sequence: 10, ..stamp }, change);
+    push(&redis, change.to_json().unwrap()).await;
     let exporter = Exporter::start(&redis, &[]).await;
     for line in [
-        "telemetry_exporter_messages_total 2",
+        "telemetry_exporter_messages_total 3",
         "telemetry_exporter_duplicates_total 1",
         "telemetry_exporter_dead_letters_total 2",
         "telemetry_exporter_other_major_total 1",
         "telemetry_exporter_gap_numbers_total 7",
+        "telemetry_exporter_control_events_total 1",
         "telemetry_exporter_instances_total 1",
     ] {
         exporter.eventually_serves(line).await;
     }
     assert!(exporter.log().contains("schema 2.0.0"), "{}", exporter.log());
+    assert!(exporter.log().contains("incident 4711"), "{}", exporter.log());
 }
 
 #[tokio::test]

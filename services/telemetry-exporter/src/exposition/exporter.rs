@@ -49,6 +49,7 @@ pub(super) fn write_exporter(
         "Messages that did not arrive and that no gap record reports",
         tally.missing_numbers(),
     )?;
+    counter("telemetry_exporter_control_events", "Changes of collectors by their control API", tally.control_events())?;
     counter(
         "telemetry_exporter_instances",
         "Collector instances seen; each start of a collector is one",
