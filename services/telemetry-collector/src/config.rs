@@ -6,6 +6,7 @@
 mod http;
 mod otel;
 mod parse;
+mod steering;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use self::otel::OtelConfig;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
 use crate::publishers::DeliveryMode;
+use crate::steering::SteeringSettings;
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]
@@ -115,6 +117,8 @@ pub struct ControlConfig {
     pub listen: SocketAddr,
     /// Watches that may be open at a time.
     pub max_watches: usize,
+    /// How it may be changed.
+    pub steering: SteeringSettings,
 }
 
 /// How the process ends.
@@ -183,6 +187,7 @@ impl Config {
             control: ControlConfig {
                 listen: read.read(variables::CONTROL_LISTEN, from_str),
                 max_watches: read.read(variables::CONTROL_MAX_WATCHES, number(parse::WATCHES)),
+                steering: steering::read(read),
             },
             http: HttpConfig::read(read),
             log: LogSettings::read(read),

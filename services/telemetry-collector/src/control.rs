@@ -1,6 +1,7 @@
 //! The control API over gRPC. It reads and changes the running collector through handles and knows no other part of it.
 
 mod grpc_health;
+mod interval;
 mod server;
 mod settings;
 mod watch;
@@ -21,14 +22,14 @@ pub use self::settings::Settings;
 pub use self::watch::Watches;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::health::HealthReader;
-use crate::interval::Interval;
-use crate::sampler::{SamplerHandle, Snapshot, SnapshotReader};
+use crate::sampler::{Snapshot, SnapshotReader};
+use crate::steering::Steering;
 
 /// `telemetry.v1.ControlService` on top of handles.
 #[derive(Debug, Clone)]
 pub struct Control {
     snapshots: SnapshotReader,
-    sampler: SamplerHandle,
+    steering: Steering,
     health: HealthReader,
     watches: Watches,
     settings: Settings,
@@ -39,12 +40,12 @@ impl Control {
     #[must_use]
     pub fn new(
         snapshots: SnapshotReader,
-        sampler: SamplerHandle,
+        steering: Steering,
         health: HealthReader,
         watches: Watches,
         settings: Settings,
     ) -> Self {
-        Self { snapshots, sampler, health, watches, settings }
+        Self { snapshots, steering, health, watches, settings }
     }
 }
 
@@ -78,24 +79,18 @@ impl ControlService for Control {
         &self,
         request: Request<SetIntervalRequest>,
     ) -> Result<Response<SetIntervalResponse>, Status> {
-        let wanted = request.into_inner().interval.ok_or_else(|| {
-            let problem = format!("is missing; give a duration from {} to {}", Interval::MIN, Interval::MAX);
-            TelemetryError::setting("interval", problem)
-        })?;
-        let interval = Interval::try_from(wanted)?;
-        let previous = self.sampler.set_interval(interval);
-        Ok(Response::new(SetIntervalResponse {
-            previous_interval: Some(previous.as_duration().into()),
-            interval: Some(interval.as_duration().into()),
-            ..SetIntervalResponse::default()
-        }))
+        let caller = interval::caller_of(&request);
+        let changed = self.steering.set(interval::change(request.into_inner())?, caller)?;
+        Ok(Response::new(changed.into()))
     }
 
     async fn reset_interval(
         &self,
-        _request: Request<ResetIntervalRequest>,
+        request: Request<ResetIntervalRequest>,
     ) -> Result<Response<ResetIntervalResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = interval::caller_of(&request);
+        let changed = self.steering.reset(request.into_inner().reason, caller)?;
+        Ok(Response::new(changed.into()))
     }
 
     async fn get_capabilities(
@@ -106,7 +101,7 @@ impl ControlService for Control {
     }
 
     async fn get_config(&self, _request: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
-        Ok(Response::new(self.settings.with_interval(self.sampler.interval())))
+        Ok(Response::new(self.settings.with_interval(self.steering.reader().interval().interval)))
     }
 
     async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {

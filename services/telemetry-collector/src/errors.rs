@@ -65,6 +65,17 @@ pub enum TelemetryError {
         #[source]
         source: Cause,
     },
+    /// The collector was changed too often.
+    #[error(
+        "more than {per_second} changes a second; wait a second, or raise TELEMETRY_CONTROL__MAX_CHANGES_PER_SECOND"
+    )]
+    TooManyChanges {
+        /// How many are accepted.
+        per_second: usize,
+    },
+    /// The collector is about to end.
+    #[error("the collector is stopping")]
+    Stopping,
     /// Settings are not what they must be.
     #[error(transparent)]
     Configuration(#[from] InvalidSettings),
@@ -122,7 +133,7 @@ impl TelemetryError {
                     io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
                 )
             }
-            Self::Collection { .. } => true,
+            Self::Collection { .. } | Self::TooManyChanges { .. } | Self::Stopping => true,
             Self::Publishing { kind, .. } => kind.is_retryable(),
             Self::Bind { .. } | Self::Configuration(_) => false,
         }
@@ -134,7 +145,11 @@ impl TelemetryError {
         match self {
             Self::Configuration(_) => exit::CONFIG,
             Self::Bind { .. } => exit::UNAVAILABLE,
-            Self::System { .. } | Self::Collection { .. } | Self::Publishing { .. } => exit::SOFTWARE,
+            Self::System { .. }
+            | Self::Collection { .. }
+            | Self::Publishing { .. }
+            | Self::TooManyChanges { .. }
+            | Self::Stopping => exit::SOFTWARE,
         }
     }
 }
@@ -195,7 +210,10 @@ impl From<TelemetryError> for tonic::Status {
     fn from(error: TelemetryError) -> Self {
         let code = match &error {
             TelemetryError::System { .. } | TelemetryError::Bind { .. } => tonic::Code::Internal,
-            TelemetryError::Collection { .. } | TelemetryError::Publishing { .. } => tonic::Code::Unavailable,
+            TelemetryError::Collection { .. } | TelemetryError::Publishing { .. } | TelemetryError::Stopping => {
+                tonic::Code::Unavailable
+            }
+            TelemetryError::TooManyChanges { .. } => tonic::Code::ResourceExhausted,
             TelemetryError::Configuration(_) => tonic::Code::InvalidArgument,
         };
         Self::new(code, report(&error))

@@ -20,9 +20,13 @@ use crate::publishers::Acknowledgement;
 
 mod outbox;
 mod reasons;
+mod steering;
 
 pub(crate) use outbox::OutboxEvents;
 pub(crate) use reasons::Reasons;
+pub(crate) use steering::{
+    interval_changed, saved_change_has_ended, state_file_failed, state_file_ignored, state_file_recovered,
+};
 
 struct Instruments {
     samples: Counter<u64>,
@@ -39,6 +43,7 @@ struct Instruments {
     messages_forgotten: Counter<u64>,
     spool_messages: Gauge<u64>,
     spool_bytes: Gauge<u64>,
+    control_changes: Counter<u64>,
 }
 
 /// Created at the first event, which comes after the OpenTelemetry exporter has been installed.
@@ -81,6 +86,7 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
             "Messages on disk that are not acknowledged yet",
         ),
         spool_bytes: gauge("collector.spool.size", "By", "Disk space used by messages, including retained ones"),
+        control_changes: counter("collector.control.changes", "{change}", "Changes of the sampling interval"),
     }
 });
 
@@ -128,10 +134,6 @@ pub(crate) fn collection_recovered(group: &'static str) {
 pub(crate) fn ticks_skipped(group: &'static str, count: u64) {
     INSTRUMENTS.ticks_skipped.add(count, &[]);
     warn!(group, count, "samples were late and have been skipped");
-}
-
-pub(crate) fn interval_changed(previous: Interval, interval: Interval) {
-    info!(%previous, %interval, "sampling interval changed");
 }
 
 pub(crate) fn first_delivered(destination: &str, sequence: u64) {

@@ -22,6 +22,8 @@ pub enum Component {
     Control,
     /// Keeps messages on disk, if a directory for them is configured.
     Spool,
+    /// Keeps changes of the control API over a restart, if a file for them is configured.
+    StateFile,
 }
 
 /// The status of one component.
@@ -62,13 +64,13 @@ impl Component {
     pub const ALWAYS: [Self; 3] = [Self::Sampler, Self::Sink, Self::Control];
 
     /// Every component, in the order in which they are listed.
-    pub const ALL: [Self; 4] = [Self::Sampler, Self::Sink, Self::Control, Self::Spool];
+    pub const ALL: [Self; 5] = [Self::Sampler, Self::Sink, Self::Control, Self::Spool, Self::StateFile];
 
     /// Whether the process counts as dead when the component does not work. A sink or a spool that fails does not count,
     /// because the collector keeps the messages and a restart could lose them.
     #[must_use]
     pub fn is_vital(self) -> bool {
-        !matches!(self, Self::Sink | Self::Spool)
+        !matches!(self, Self::Sink | Self::Spool | Self::StateFile)
     }
 
     /// Name of the component, in the control API and as a service of `grpc.health.v1`.
@@ -79,6 +81,7 @@ impl Component {
             Self::Sink => "sink",
             Self::Control => "control",
             Self::Spool => "spool",
+            Self::StateFile => "state_file",
         }
     }
 }

@@ -33,6 +33,7 @@ pub mod observability;
 pub mod publishers;
 pub mod sampler;
 pub mod service;
+pub mod steering;
 #[cfg(test)]
 mod testing;
 

@@ -265,20 +265,10 @@ impl Recorder {
 }
 
 impl SamplerHandle {
-    /// The interval in force.
-    #[must_use]
-    pub fn interval(&self) -> Interval {
-        *self.interval.borrow()
-    }
-
     /// Changes the interval of every group at once: the next sample is due one `interval` after the last one. Returns the
     /// previous interval.
     pub fn set_interval(&self, interval: Interval) -> Interval {
-        let previous = self.interval.send_replace(interval);
-        if interval != previous {
-            events::interval_changed(previous, interval);
-        }
-        previous
+        self.interval.send_replace(interval)
     }
 }
 

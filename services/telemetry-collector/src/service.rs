@@ -26,6 +26,7 @@ use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
 use crate::publishers::{DeliveryMode, RedisQueue, RedisSettings, TelemetryPublisher};
 use crate::sampler::Sampler;
+use crate::steering::{self, Saved, Steering, SteeringSettings};
 
 /// Time that the host has, before the first sample, to give what is slow to read.
 const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
@@ -52,6 +53,8 @@ pub struct Parts {
     pub metadata: TelemetryMetadata,
     /// Time from one sample to the next.
     pub interval: Interval,
+    /// How it may be changed while it runs.
+    pub steering: SteeringSettings,
     /// How messages are written, and kept in memory until they are acknowledged.
     pub outbox: OutboxSettings,
     /// Where messages are kept on disk as well.
@@ -121,6 +124,7 @@ impl Service {
             collectors: vec![Box::new(cpu)],
             metadata: metadata(&host, config),
             interval: config.collection.interval,
+            steering: config.control.steering.clone(),
             outbox: OutboxSettings {
                 max_bytes: config.outbox.max_bytes,
                 on_full: config.outbox.on_full,
@@ -165,16 +169,20 @@ impl Service {
     /// # Errors
     /// When a part ends by itself. What waits is delivered then, too.
     pub async fn run(self, shutdown: CancellationToken) -> TelemetryResult<()> {
-        let mut running = self.start()?;
+        let saved = match &self.parts.steering.state_file {
+            Some(path) => steering::load(path).await,
+            None => None,
+        };
+        let mut running = self.start(saved)?;
         let outcome = running.tasks.until_shutdown(&shutdown).await;
         running.stop().await;
         outcome
     }
 
     /// Makes every component and starts its task.
-    fn start(self) -> TelemetryResult<Running> {
+    fn start(self, saved: Option<Saved>) -> TelemetryResult<Running> {
         let Parts { listener, max_watches, settings, http, collectors, metadata, interval, outbox, .. } = self.parts;
-        let Parts { spool, publisher, retry, grace, clock, .. } = self.parts;
+        let Parts { steering, spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new({
             let clock = clock.clone();
@@ -186,16 +194,31 @@ impl Service {
         if spool.is_some() {
             health = health.with(Component::Spool);
         }
+        if steering.state_file.is_some() {
+            health = health.with(Component::StateFile);
+        }
         let sync = spool.as_ref().map(|spool| spool.sync);
         let observer = Arc::new(OutboxEvents::new(health.reporter(Component::Spool), sync));
         let outbox = Outbox::new(outbox, stamper, observer.clone());
         let spool = spool.map(|settings| Spool::start(settings, instance_id, observer)).transpose()?;
-        let sampler =
-            Sampler::new(collectors, metadata, interval, outbox.clone(), clock, health.reporter(Component::Sampler));
+        let SteeringSettings { state_file, max_changes_per_second } = steering;
+        let host = metadata.clone();
+        let sampler = Sampler::new(
+            collectors,
+            metadata,
+            interval,
+            outbox.clone(),
+            clock.clone(),
+            health.reporter(Component::Sampler),
+        );
+        let steering = Steering::new(sampler.handle(), outbox.clone(), clock, &host, interval, max_changes_per_second);
+        if let Some(saved) = saved {
+            steering.restore(saved);
+        }
         let snapshots = sampler.snapshots();
         let stop_control = CancellationToken::new();
         let watches = Watches::new(outbox.feed(), max_watches, stop_control.clone());
-        let control = Control::new(sampler.snapshots(), sampler.handle(), health.reader(), watches, settings);
+        let control = Control::new(sampler.snapshots(), steering.clone(), health.reader(), watches, settings);
         let delivery = Delivery::new(
             Backlog::new(outbox.clone(), spool.clone()),
             Arc::clone(&publisher),
@@ -209,7 +232,9 @@ impl Service {
             let routes = http::routes(health.reader(), ready, snapshots);
             tokio::spawn(http::serve(listener, routes, stop_control.clone()))
         });
+        let steered = steering.run(state_file, health.reporter(Component::StateFile), stop_control.clone());
         let tasks = Tasks {
+            steering: tokio::spawn(steered),
             sampling: tokio::spawn(sampler.run(stop_sampling.clone())),
             spooling: spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone()))),
             delivering: tokio::spawn(delivery.run()),
@@ -252,6 +277,7 @@ impl Running {
         stop_control.cancel();
         let deadline = Instant::now() + CONTROL_GRACE;
         finish(tasks.controlling, deadline).await;
+        finish(tasks.steering, deadline).await;
         if let Some(http) = tasks.http {
             finish(http, deadline).await;
         }
@@ -260,6 +286,7 @@ impl Running {
 
 /// The tasks of a service.
 struct Tasks {
+    steering: JoinHandle<()>,
     sampling: JoinHandle<()>,
     /// Carries messages to the disk, if there is a spool.
     spooling: Option<JoinHandle<()>>,
@@ -278,6 +305,7 @@ impl Tasks {
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             ended = &mut self.sampling => Err(ended_early("the sampler", ended)),
+            ended = &mut self.steering => Err(ended_early("the time limits of changes", ended)),
             Some(ended) = OptionFuture::from(self.spooling.as_mut()) => Err(ended_early("the spool", ended)),
             ended = &mut self.delivering => Err(ended_early("the delivery of messages", ended)),
             ended = &mut self.controlling => Err(server_ended_early("the control API", ended)),
@@ -405,6 +433,7 @@ mod tests {
 
     fn tasks() -> Tasks {
         Tasks {
+            steering: tokio::spawn(pending()),
             sampling: tokio::spawn(pending()),
             spooling: Some(tokio::spawn(pending())),
             delivering: tokio::spawn(pending()),

@@ -138,7 +138,8 @@ async fn set_interval_takes_effect_at_once_and_returns_the_previous_interval() {
 
     let messages = queue(&redis).await;
     assert_nothing_lost(&messages);
-    let Some(Payload::Data(data)) = &messages[1].payload else { panic!("{:?}", messages[1]) };
+    assert!(matches!(messages[1].payload, Some(Payload::Control(_))), "{:?}", messages[1]);
+    let Some(Payload::Data(data)) = &messages[2].payload else { panic!("{:?}", messages[2]) };
     assert_eq!(data.metadata.as_ref().unwrap().interval.unwrap().to_string(), "0.100s");
     let Some(Metrics::Cpu(cpu)) = &data.metrics else { panic!("{data:?}") };
     assert!(cpu.usage_percent.is_some(), "usage covers the time since the first sample");

@@ -16,6 +16,7 @@ use telemetry_collector::control::Settings;
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
+use telemetry_collector::steering::SteeringSettings;
 use telemetry_collector::{TelemetryError, TelemetryResult};
 use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings, SpoolSettings, SyncPolicy};
 use telemetry_proto::v1::GetSnapshotRequest;
@@ -107,6 +108,7 @@ impl Running {
                 ..TelemetryMetadata::default()
             },
             interval: "100ms".parse().unwrap(),
+            steering: SteeringSettings { state_file: None, max_changes_per_second: 5 },
             outbox: OutboxSettings { max_bytes: 1 << 20, on_full: OnFull::DropOldest, encoding: Encoding::Json },
             spool,
             publisher: Arc::<Recording>::clone(&publisher),

@@ -26,7 +26,7 @@ pub(super) const INSECURE: &Variable = &Variable {
 pub(super) const READY: &Variable = &Variable {
     name: "TELEMETRY_HTTP__READY",
     default: "sampler,control",
-    allowed: "components separated by commas, of sampler, sink, control and spool",
+    allowed: "components separated by commas, of sampler, sink, control, spool and state_file",
     meaning: "Components that must be serving for /readyz to answer 200. Without sink, a Redis outage does not make the collector \
               unready: it keeps the messages.",
     secret: false,

@@ -37,6 +37,8 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (1 << 30, Duration::from_secs(60)));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
+    let steering = &config.control.steering;
+    assert_eq!((&steering.state_file, steering.max_changes_per_second), (&None, 5));
     assert_eq!((config.http.listen, config.http.ready), (None, vec![Component::Sampler, Component::Control]));
     let service_name = "telemetry-collector".to_owned();
     assert_eq!(config.otel, OtelConfig { traces: false, metrics: false, service_name, problems: Vec::new() });
@@ -72,6 +74,8 @@ fn every_variable_is_read() {
         ("TELEMETRY_SPOOL__SYNC", "250ms"),
         ("TELEMETRY_SPOOL__RETAIN", "0s"),
         ("TELEMETRY_CONTROL__LISTEN", "[::1]:0"),
+        ("TELEMETRY_CONTROL__STATE_FILE", "/var/lib/telemetry/control.json"),
+        ("TELEMETRY_CONTROL__MAX_CHANGES_PER_SECOND", "1000"),
         ("TELEMETRY_HTTP__LISTEN", "127.0.0.1:8080"),
         ("TELEMETRY_HTTP__INSECURE", "true"),
         ("TELEMETRY_HTTP__READY", "sampler,sink"),
@@ -103,6 +107,9 @@ fn every_variable_is_read() {
     assert_eq!((config.spool.max_bytes, config.spool.retain), (4 << 20, Duration::ZERO));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_millis(250)));
     assert_eq!(config.control.listen.to_string(), "[::1]:0");
+    let steering = &config.control.steering;
+    assert_eq!(steering.state_file, Some("/var/lib/telemetry/control.json".into()));
+    assert_eq!(steering.max_changes_per_second, 1000);
     assert_eq!(config.http.listen, Some(SocketAddr::from(([127, 0, 0, 1], 8080))));
     assert!(config.http.insecure);
     assert_eq!(config.http.ready, [Component::Sampler, Component::Sink]);

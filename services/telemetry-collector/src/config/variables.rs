@@ -4,7 +4,7 @@ use telemetry_process::logs;
 use telemetry_redis::environment;
 use telemetry_settings::{Program, Standard, Variable};
 
-use super::http;
+use super::{http, steering};
 
 pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
     name: "TELEMETRY_COLLECTION__INTERVAL",
@@ -210,6 +210,8 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SPOOL_RETAIN,
     CONTROL_LISTEN,
     CONTROL_MAX_WATCHES,
+    steering::STATE_FILE,
+    steering::MAX_CHANGES_PER_SECOND,
     http::LISTEN,
     http::INSECURE,
     http::READY,
