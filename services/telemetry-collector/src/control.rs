@@ -97,7 +97,9 @@ impl ControlService for Control {
         &self,
         _request: Request<GetCapabilitiesRequest>,
     ) -> Result<Response<GetCapabilitiesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Err(Status::unimplemented(
+            "GetCapabilities is not there yet; the unavailable fields of GetSnapshot say what this host lacks",
+        ))
     }
 
     async fn get_config(&self, _request: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {

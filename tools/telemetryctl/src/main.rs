@@ -1,3 +1,0 @@
-//! Reads and steers telemetry collectors from the command line.
-
-fn main() {}
