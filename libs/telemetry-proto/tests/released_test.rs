@@ -75,7 +75,9 @@ fn reads_messages_of_every_release_and_writes_them_unchanged() {
 #[test]
 fn every_release_reads_the_goldens_and_loses_only_unknown_fields() {
     for release in releases() {
-        for Golden { message, case, json, protobuf } in goldens() {
+        // The messages of a later call never reach a reader that does not know the call.
+        let known = goldens().into_iter().filter(|golden| release.schema.knows(golden.message));
+        for Golden { message, case, json, protobuf } in known {
             release
                 .schema
                 .loses_only_the_unknown(&today(), message, &json, &protobuf)

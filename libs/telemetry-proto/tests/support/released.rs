@@ -85,6 +85,10 @@ impl Schema {
         self.0.get_message_by_name(&format!("{PACKAGE}.{name}")).unwrap_or_else(|| panic!("no message {name}"))
     }
 
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.0.get_message_by_name(&format!("{PACKAGE}.{name}")).is_some()
+    }
+
     /// The messages of the package, without imports.
     pub(crate) fn messages(&self) -> impl Iterator<Item = MessageDescriptor> {
         self.0.all_messages().filter(|message| message.package_name() == PACKAGE && !message.is_map_entry())
