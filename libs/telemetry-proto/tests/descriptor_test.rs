@@ -25,7 +25,6 @@ fn contains_the_package_and_its_imports() {
             ("WatchSnapshots", true),
             ("SetInterval", false),
             ("ResetInterval", false),
-            ("GetCapabilities", false),
             ("GetConfig", false),
             ("Health", false),
         ]

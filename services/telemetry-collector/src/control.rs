@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use telemetry_proto::v1::control_service_server::ControlService;
 use telemetry_proto::v1::{
-    CpuMetrics, GetCapabilitiesRequest, GetCapabilitiesResponse, GetConfigRequest, GetConfigResponse,
-    GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, ResetIntervalRequest,
-    ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, WatchSnapshotsRequest,
+    CpuMetrics, GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot,
+    HealthRequest, HealthResponse, ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest,
+    SetIntervalResponse, WatchSnapshotsRequest,
 };
 use telemetry_proto::well_known;
 use tonic::{Request, Response, Status};
@@ -93,17 +93,8 @@ impl ControlService for Control {
         Ok(Response::new(changed.into()))
     }
 
-    async fn get_capabilities(
-        &self,
-        _request: Request<GetCapabilitiesRequest>,
-    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
-        Err(Status::unimplemented(
-            "GetCapabilities is not there yet; the unavailable fields of GetSnapshot say what this host lacks",
-        ))
-    }
-
     async fn get_config(&self, _request: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
-        Ok(Response::new(self.settings.with_interval(self.steering.reader().interval().interval)))
+        Ok(Response::new(self.settings.with_interval(self.steering.reader().interval())))
     }
 
     async fn health(&self, _request: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {

@@ -1,6 +1,5 @@
 //! The health of the collector: each component reports its status, and the control API reads it.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -171,9 +170,9 @@ impl HealthReader {
 impl From<&HealthReader> for HealthResponse {
     fn from(reader: &HealthReader) -> Self {
         let states = reader.states();
-        let weight = |state: &ComponentState| match (state.component, state.status) {
-            (Component::Sink | Component::Spool, HealthStatus::NotServing) => HealthStatus::Degraded,
-            (_, status) => status,
+        let weight = |state: &ComponentState| match state.status {
+            HealthStatus::NotServing if !state.component.is_vital() => HealthStatus::Degraded,
+            status => status,
         };
         let severity = |status: &HealthStatus| match status {
             HealthStatus::Unspecified | HealthStatus::Serving => 0,
@@ -193,7 +192,6 @@ impl From<ComponentState> for ComponentHealth {
             status: state.status.into(),
             since: Some(state.since.into()),
             last_error: state.last_error,
-            counters: BTreeMap::new(),
         }
     }
 }

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use schedule::Schedule;
-use snapshots::{Board, FLOOR};
-pub use snapshots::{GroupFailure, GroupState, Snapshot, SnapshotReader};
+use snapshots::{Board, FLOOR, GroupFailure, GroupState};
+pub use snapshots::{Snapshot, SnapshotReader};
 
 use crate::clock::WallClock;
 use crate::collectors::TelemetryCollector;

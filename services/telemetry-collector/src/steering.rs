@@ -7,6 +7,7 @@ mod keeper;
 mod rate;
 mod state_file;
 
+use std::fmt::Display;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -220,7 +221,13 @@ impl Steering {
                 biased;
                 () = shutdown.cancelled() => return,
                 Ok(()) = deadline.changed() => {}
-                () = over => self.end_change(),
+                // While the collector stops, the state file keeps the change, and the next start finds it ended.
+                () = over => {
+                    if self.shared.outbox.is_closed() {
+                        return;
+                    }
+                    self.end_change();
+                }
             }
         }
     }
@@ -233,9 +240,9 @@ impl Steering {
         }
     }
 
-    /// The state, for a change that may be made now.
+    /// The state, for a change that may be made now. While the collector stops, none may: its message would be neither
+    /// delivered nor named.
     fn admitted(&self) -> TelemetryResult<MutexGuard<'_, State>> {
-        // A message that comes after the end would be neither delivered nor named.
         if self.shared.outbox.is_closed() {
             return Err(TelemetryError::Stopping);
         }
@@ -337,7 +344,7 @@ pub async fn load(state_file: &Path) -> Option<Saved> {
             None
         }
         Ok(Err(_)) | Err(_) => {
-            let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in 500 ms");
+            let late = std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer in {LOAD_LIMIT:?}"));
             events::state_file_ignored(state_file, &state_file::ReadError::from(late));
             None
         }
@@ -346,12 +353,14 @@ pub async fn load(state_file: &Path) -> Option<Saved> {
 
 fn check_ttl(ttl: Option<Duration>) -> TelemetryResult<()> {
     match ttl {
-        Some(ttl) if !(MIN_TTL..=MAX_TTL).contains(&ttl) => {
-            let problem = format!("{} is not a duration from 1s to 7d", humantime::format_duration(ttl));
-            Err(TelemetryError::setting("ttl", problem))
-        }
+        Some(ttl) if !(MIN_TTL..=MAX_TTL).contains(&ttl) => Err(ttl_refused(humantime::format_duration(ttl))),
         _ => Ok(()),
     }
+}
+
+/// The error for a time limit that is out of range.
+pub(crate) fn ttl_refused(ttl: impl Display) -> TelemetryError {
+    TelemetryError::setting("ttl", format!("{ttl} is not a duration from 1s to 7d"))
 }
 
 fn check_reason(reason: &str) -> TelemetryResult<()> {

@@ -16,8 +16,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use support::collector::{self, Collector};
 use telemetry_proto::v1::{
-    GetCapabilitiesRequest, GetConfigRequest, GetSnapshotRequest, HealthRequest, SetIntervalRequest, Setting,
-    SettingOrigin, WatchSnapshotsRequest,
+    GetConfigRequest, GetSnapshotRequest, HealthRequest, SetIntervalRequest, Setting, SettingOrigin,
+    WatchSnapshotsRequest,
 };
 use telemetry_testing::{Authority, RedisServer, TlsServer, eventually};
 use tokio::net::TcpListener;
@@ -119,7 +119,6 @@ async fn answers(collector: &Collector) -> String {
     let mut text = format!("{:?}\n", control.get_config(GetConfigRequest {}).await.unwrap());
     text += &format!("{:?}\n", control.health(HealthRequest {}).await.unwrap());
     text += &format!("{:?}\n", control.get_snapshot(GetSnapshotRequest::default()).await.unwrap());
-    text += &format!("{:?}\n", control.get_capabilities(GetCapabilitiesRequest {}).await);
     text += &format!("{:?}\n", control.set_interval(SetIntervalRequest::default()).await.unwrap_err());
     let watch = control.watch_snapshots(WatchSnapshotsRequest { delivery: true }).await.unwrap();
     let mut watch = watch.into_inner();

@@ -3,24 +3,14 @@
 use std::time::Duration;
 
 use telemetry_proto::v1::{Caller, CallerLogin, ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse};
-use telemetry_server::Login;
 use tonic::Request;
 
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::interval::Interval;
-use crate::steering::{Change, Changed};
+use crate::steering::{Change, Changed, ttl_refused};
 
-/// Who calls, as the server found out, or else where the call comes from.
+/// Where the call comes from: there is no login.
 pub(super) fn caller_of<T>(request: &Request<T>) -> Caller {
-    if let Some(caller) = request.extensions().get::<telemetry_server::Caller>() {
-        let login = match caller.login {
-            Login::None => CallerLogin::None,
-            Login::Token => CallerLogin::Token,
-            Login::Certificate => CallerLogin::Certificate,
-            Login::Unix => CallerLogin::Unix,
-        };
-        return Caller { name: caller.name.clone(), login: login.into(), address: caller.address.clone() };
-    }
     let address = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
     Caller { name: String::new(), login: CallerLogin::None.into(), address }
 }
@@ -31,10 +21,7 @@ pub(super) fn change(request: SetIntervalRequest) -> TelemetryResult<Change> {
         let problem = format!("is missing; give a duration from {} to {}", Interval::MIN, Interval::MAX);
         TelemetryError::setting("interval", problem)
     })?;
-    let ttl = request.ttl.map(|ttl| {
-        Duration::try_from(ttl)
-            .map_err(|_| TelemetryError::setting("ttl", format!("{ttl} is not a duration from 1s to 7d")))
-    });
+    let ttl = request.ttl.map(|ttl| Duration::try_from(ttl).map_err(|_| ttl_refused(ttl)));
     Ok(Change { interval: Interval::try_from(wanted)?, ttl: ttl.transpose()?, reason: request.reason })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use telemetry_proto::v1::{GetConfigResponse, Setting, SettingOrigin};
 use telemetry_settings::{InForce, Origin};
 
-use crate::interval::Interval;
+use crate::steering::{self, Origin as IntervalOrigin};
 
 /// The setting that calls of the control API change.
 const INTERVAL: &str = "TELEMETRY_COLLECTION__INTERVAL";
@@ -21,17 +21,20 @@ impl Settings {
         Self(Arc::new(in_force))
     }
 
-    /// What is in force while the sampler has `interval`.
-    pub(super) fn with_interval(&self, interval: Interval) -> GetConfigResponse {
+    /// What is in force while the interval is as the steering says.
+    pub(super) fn with_interval(&self, interval: steering::InForce) -> GetConfigResponse {
         let settings = self.0.entries().map(|entry| {
             let origin = match entry.origin {
                 Origin::Default => SettingOrigin::Default,
                 Origin::Environment => SettingOrigin::Environment,
                 Origin::File => SettingOrigin::File,
             };
-            let is_changed = entry.name == INTERVAL && entry.value.parse() != Ok(interval);
-            let (value, origin) =
-                if is_changed { (interval.to_string(), SettingOrigin::Control) } else { (entry.value, origin) };
+            let is_changed = entry.name == INTERVAL && interval.origin == IntervalOrigin::Control;
+            let (value, origin) = if is_changed {
+                (interval.interval.to_string(), SettingOrigin::Control)
+            } else {
+                (entry.value, origin)
+            };
             Setting { name: entry.name.to_owned(), value, origin: origin.into() }
         });
         GetConfigResponse { settings: settings.collect() }
@@ -41,6 +44,8 @@ impl Settings {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::SystemTime;
+
     use telemetry_settings::{Program, Reader, Variable, parse};
 
     use super::*;
@@ -50,17 +55,25 @@ mod tests {
     const PROGRAM: &Program =
         &Program { name: "program", prefix: "TELEMETRY_", variables: &[VARIABLE], other_programs: &[], standards: &[] };
 
-    fn setting(interval: &str) -> (String, SettingOrigin) {
+    fn setting(interval: &str, origin: IntervalOrigin) -> (String, SettingOrigin) {
         let mut reader = Reader::new(PROGRAM, [(INTERVAL.into(), "1000ms".into())]);
         reader.read(VARIABLE, parse::text);
         let settings = Settings::new(reader.finish().unwrap());
-        let setting = settings.with_interval(interval.parse().unwrap()).settings.remove(0);
+        let interval = steering::InForce {
+            interval: interval.parse().unwrap(),
+            default: "1s".parse().unwrap(),
+            origin,
+            since: SystemTime::UNIX_EPOCH,
+            reverts_at: None,
+        };
+        let setting = settings.with_interval(interval).settings.remove(0);
         (setting.value.clone(), setting.origin())
     }
 
     #[test]
     fn shows_the_interval_that_a_call_has_set() {
-        assert_eq!(setting("1s"), ("1000ms".to_owned(), SettingOrigin::Environment));
-        assert_eq!(setting("200ms"), ("200ms".to_owned(), SettingOrigin::Control));
+        assert_eq!(setting("1s", IntervalOrigin::Settings), ("1000ms".to_owned(), SettingOrigin::Environment));
+        assert_eq!(setting("200ms", IntervalOrigin::Control), ("200ms".to_owned(), SettingOrigin::Control));
+        assert_eq!(setting("1s", IntervalOrigin::Control), ("1s".to_owned(), SettingOrigin::Control));
     }
 }

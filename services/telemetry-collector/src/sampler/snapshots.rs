@@ -41,18 +41,18 @@ pub struct Snapshot {
 
 /// What is known of one metrics group.
 #[derive(Debug, Clone, Default)]
-pub struct GroupState {
+pub(super) struct GroupState {
     /// Its latest message.
-    pub snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Snapshot>,
     /// Why the latest sample could not be taken, if it could not.
-    pub failure: Option<GroupFailure>,
+    pub(super) failure: Option<GroupFailure>,
 }
 
 /// Why a sample could not be taken.
 #[derive(Debug, Clone)]
-pub struct GroupFailure {
+pub(super) struct GroupFailure {
     /// The error with its causes.
-    pub report: String,
+    pub(super) report: String,
     pub(super) at: Instant,
 }
 
@@ -90,12 +90,6 @@ impl SnapshotReader {
         };
         let in_time = timeout(FRESH_LIMIT, answered).await;
         in_time.unwrap_or_else(|_| Err(not_fresh(format!("it takes longer than {} s", FRESH_LIMIT.as_secs()))))
-    }
-
-    /// What is known of each group, in ascending order of the group's name.
-    #[must_use]
-    pub fn groups(&self) -> Vec<(&'static str, GroupState)> {
-        self.board.borrow().iter().map(|(group, state)| (*group, state.clone())).collect()
     }
 }
 

@@ -347,3 +347,14 @@ async fn a_change_is_in_force_though_the_file_cannot_be_written_and_is_kept_once
     telemetry_testing::eventually("it is kept", async || load(&path).await.is_some()).await;
     telemetry_testing::eventually("it is told", async || status().await == HealthStatus::Serving).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_that_ends_while_the_collector_stops_makes_no_message() {
+    let rig = Rig::start().await;
+    rig.set("200ms", Some(60)).unwrap();
+    assert_eq!(rig.events().await.len(), 1);
+    rig.outbox.close();
+    rig.pass(Duration::from_secs(61)).await;
+    assert!(rig.outbox.next_batch().await.is_none());
+    rig.stop().await;
+}

@@ -1,5 +1,0 @@
-//! Listeners for people and programs: addresses, TLS, callers and their roles, limits.
-
-mod caller;
-
-pub use caller::{Caller, Login, Role};
