@@ -12,10 +12,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// Selects the format for a request with this `Accept` header.
+    /// Selects the format for a request with these `Accept` headers.
     #[must_use]
-    pub fn accepted_by(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
+    pub fn accepted_by<'a>(accept: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let accepts = |header: &[u8]| String::from_utf8_lossy(header).contains("application/openmetrics-text");
+        if accept.into_iter().any(accepts) { Self::OpenMetrics } else { Self::Text }
     }
 
     /// The `Content-Type` of the response.
@@ -54,9 +55,11 @@ mod tests {
     #[test]
     fn selects_the_format_by_the_accept_header() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-        assert_eq!(Format::accepted_by(prometheus), Format::OpenMetrics);
-        assert_eq!(Format::accepted_by("text/html,*/*"), Format::Text);
-        assert_eq!(Format::accepted_by(""), Format::Text);
+        let accepted_by = |headers: &[&str]| Format::accepted_by(headers.iter().map(|header| header.as_bytes()));
+        assert_eq!(accepted_by(&[prometheus]), Format::OpenMetrics);
+        assert_eq!(accepted_by(&["text/html,*/*", prometheus]), Format::OpenMetrics);
+        assert_eq!(accepted_by(&["text/html,*/*"]), Format::Text);
+        assert_eq!(accepted_by(&[]), Format::Text);
     }
 
     #[test]

@@ -360,8 +360,15 @@ fn check_http(config: &Config) -> TelemetryResult<()> {
         }
         events::http_insecure(address);
     }
-    if config.http.ready.contains(&Component::Spool) && config.spool.directory.is_none() {
-        return Err(TelemetryError::setting("TELEMETRY_HTTP__READY", "spool needs TELEMETRY_SPOOL__DIR"));
+    let optional = [
+        (Component::Spool, &config.spool.directory, "TELEMETRY_SPOOL__DIR"),
+        (Component::StateFile, &config.control.steering.state_file, "TELEMETRY_CONTROL__STATE_FILE"),
+    ];
+    for (component, path, variable) in optional {
+        if path.is_none() && config.http.ready.contains(&component) {
+            let problem = format!("{} needs {variable}", component.name());
+            return Err(TelemetryError::setting("TELEMETRY_HTTP__READY", problem));
+        }
     }
     Ok(())
 }

@@ -255,7 +255,9 @@ async fn exits_with_69_or_78_when_it_cannot_serve() {
     assert_eq!(unknown.code, Some(78));
     assert!(unknown.stderr.starts_with("telemetry-collector: TELEMETRY_HTTP__READY: "), "{}", unknown.stderr);
 
-    let absent = run(&[], &[("TELEMETRY_HTTP__READY", "spool"), ("TELEMETRY_LOG__FILTER", "off")]).await;
-    assert_eq!(absent.code, Some(78));
-    assert_eq!(absent.stderr, "telemetry-collector: TELEMETRY_HTTP__READY: spool needs TELEMETRY_SPOOL__DIR\n");
+    for (component, variable) in [("spool", "TELEMETRY_SPOOL__DIR"), ("state_file", "TELEMETRY_CONTROL__STATE_FILE")] {
+        let absent = run(&[], &[("TELEMETRY_HTTP__READY", component), ("TELEMETRY_LOG__FILTER", "off")]).await;
+        let expected = format!("telemetry-collector: TELEMETRY_HTTP__READY: {component} needs {variable}\n");
+        assert_eq!((absent.code, absent.stderr), (Some(78), expected));
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use telemetry_openmetrics::{Exposition, Families, Format, Host, Sample, Source, write_hosts};
@@ -46,8 +46,7 @@ pub(super) fn routes(snapshots: SnapshotReader) -> Router {
 }
 
 async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
-    let format = Format::accepted_by(&accepted);
+    let format = Format::accepted_by(headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes));
     match page.write(format).await {
         Some(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
         None => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response(),
