@@ -50,5 +50,5 @@ pub mod consumer;
 pub mod control;
 
 pub use consumer::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer, TlsFiles};
-pub use control::{ControlClient, ControlError, ControlSettings};
+pub use control::{ControlClient, ControlError, ControlSettings, IntervalRequest, WatchEvent, WatchOptions};
 pub use telemetry_proto::v1 as proto;

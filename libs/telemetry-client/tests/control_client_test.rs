@@ -17,6 +17,7 @@ use telemetry_client::proto::{
 };
 use telemetry_client::{ControlClient, ControlError, ControlSettings};
 use telemetry_testing::Authority;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -238,6 +239,25 @@ async fn a_collector_that_is_not_there_is_unavailable() {
     let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
     let error = client(plain(free)).health().await.unwrap_err();
     assert!(matches!(error, ControlError::Unavailable { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "cannot get the health: not available: tcp connect error: Connection refused (os error 111)"
+    );
+}
+
+/// The server closes each connection after the first bytes of a call.
+#[tokio::test]
+async fn a_connection_that_breaks_during_a_call_is_unavailable() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            connection.read_exact(&mut [0; 24]).await.unwrap();
+        }
+    });
+    let error = client(plain(port)).health().await.unwrap_err();
+    assert!(matches!(error, ControlError::Unavailable { .. }) && error.is_retryable(), "{error:?}");
+    assert!(error.to_string().starts_with("cannot get the health: not available: transport error: "), "{error}");
 }
 
 #[tokio::test]
@@ -251,7 +271,7 @@ async fn tls_with_an_authority_of_ones_own_and_a_token() {
 
     for unknown in [settings.clone(), settings.clone().bearer_token("guess")] {
         let error = client(unknown).health().await.unwrap_err();
-        assert!(matches!(&error, ControlError::Refused { .. }) && error.to_string().contains("Unauthenticated"));
+        assert!(matches!(error, ControlError::Unauthenticated { .. }) && !error.is_retryable(), "{error:?}");
     }
 
     let stranger = settings.bearer_token("s3cret").ca_certificate(certificate().1);
@@ -264,9 +284,26 @@ async fn settings_that_cannot_work_are_refused_at_once() {
     let refused = |settings| ControlClient::connect_lazily(settings).unwrap_err();
     let why = |settings| refused(settings).to_string();
     assert_eq!(why(ControlSettings::new("not a url")), "the address of the control API is wrong");
-    assert_eq!(why(ControlSettings::new("https://localhost:1")), "the certificate of the control API is wrong");
     assert_eq!(why(plain(1).ca_certificate("PEM")), "the certificate of the control API is wrong");
-    let readable = plain(1).bearer_token("s3cret");
-    assert!(!format!("{readable:?}").contains("s3cret"));
-    assert_eq!(refused(readable).source().unwrap().to_string(), "a token requires https: plain http would expose it");
+    assert_eq!(why(plain(1).client_certificate("PEM", "PEM")), "the certificate of the control API is wrong");
+    assert_eq!(why(ControlSettings::new("unix:control.sock")), "the address of the control API is wrong");
+    assert_eq!(why(plain(1).bearer_token_file("/nowhere/token")), "the token of the control API is wrong");
+    assert_eq!(why(plain(1).bearer_token("")), "the token of the control API is wrong");
+    let readable = ControlSettings::new("http://collector:1").bearer_token("s3cret");
+    assert_eq!(
+        refused(readable).source().unwrap().to_string(),
+        "beyond loopback a token requires https: plain http would expose it"
+    );
+    for address in ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "unix:///nowhere"] {
+        client(ControlSettings::new(address).bearer_token("s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn omits_secrets_from_debug_output() {
+    let settings = plain(1).bearer_token("s3cret");
+    let shown = format!("{settings:?} {:?}", client(settings.clone()));
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let settings = ControlSettings::new("https://localhost:1").client_certificate("certificate", "k3y");
+    assert!(!format!("{settings:?}").contains("k3y"));
 }

@@ -1,6 +1,7 @@
 //! Errors of calls to a collector's control API.
 
 use std::error::Error;
+use std::time::Duration;
 
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -8,6 +9,15 @@ use tonic::{Code, Status};
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// A call to the control API failed.
+///
+/// | variant | what to do | retryable |
+/// | --- | --- | --- |
+/// | `Settings` | correct the setting | no |
+/// | `TimedOut`, `Unavailable`, `Limited` | try again later | yes |
+/// | `Unauthenticated`, `PermissionDenied` | give a token or client certificate that the collector knows, with the role that the call needs | no |
+/// | `Older`, `TtlIgnored` | upgrade the collector | no |
+/// | `Refused` | correct the request | no |
+/// | `WrongAnswer` | compare the versions of client and collector | no |
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -30,13 +40,60 @@ pub enum ControlError {
         source: Box<Status>,
     },
     /// The collector cannot be reached, or has not taken a sample yet.
-    #[error("cannot {call}: not available: {}", source.message())]
+    #[error("cannot {call}: not available: {}", said(source))]
     Unavailable {
         /// The call.
         call: &'static str,
         /// The status, from the collector or the network.
         #[source]
         source: Box<Status>,
+    },
+    /// The collector has reached one of its limits: calls or changes a second, or watches at once.
+    #[error("cannot {call}: a limit of the collector is reached, try again later: {}", source.message())]
+    Limited {
+        /// The call.
+        call: &'static str,
+        /// The status of the answer.
+        #[source]
+        source: Box<Status>,
+    },
+    /// The collector asks for a login, or does not know the one that was given.
+    #[error(
+        "cannot {call}: the collector does not accept the login, give a valid bearer token or client certificate: {}",
+        source.message()
+    )]
+    Unauthenticated {
+        /// The call.
+        call: &'static str,
+        /// The status of the answer.
+        #[source]
+        source: Box<Status>,
+    },
+    /// The login is valid, and its role does not allow this call.
+    #[error("cannot {call}: permission denied, the call needs a login with another role: {}", source.message())]
+    PermissionDenied {
+        /// The call.
+        call: &'static str,
+        /// The status of the answer.
+        #[source]
+        source: Box<Status>,
+    },
+    /// The collector's schema does not have the call, or ignored a part of the request that it does not know.
+    #[error("cannot {call}: the collector is older than schema 1.1.0, upgrade it")]
+    Older {
+        /// The call.
+        call: &'static str,
+    },
+    /// The interval was changed by a collector that does not know the ttl. It stays in force until it is changed again.
+    #[error(
+        "the interval was changed for good: the collector is older than schema 1.1.0 and ignored the ttl, \
+         set the previous interval again when it is due"
+    )]
+    TtlIgnored {
+        /// The interval before the change.
+        previous: Duration,
+        /// The interval now.
+        current: Duration,
     },
     /// The collector, or a proxy in front of it, rejected the call.
     #[error("cannot {call}: refused ({:?}): {}", source.code(), source.message())]
@@ -70,9 +127,15 @@ impl ControlError {
     pub(super) fn from_status(call: &'static str, status: Status) -> Self {
         let source = Box::new(status);
         match source.code() {
+            // Only the client's own statuses have a source: here the connection broke.
+            Code::Unknown | Code::Internal if source.source().is_some() => Self::Unavailable { call, source },
             // The client reports its own timeout as Cancelled, the server as DeadlineExceeded.
             Code::Cancelled | Code::DeadlineExceeded => Self::TimedOut { call, source },
-            Code::Unavailable | Code::ResourceExhausted | Code::Aborted => Self::Unavailable { call, source },
+            Code::Unavailable | Code::Aborted => Self::Unavailable { call, source },
+            Code::ResourceExhausted => Self::Limited { call, source },
+            Code::Unauthenticated => Self::Unauthenticated { call, source },
+            Code::PermissionDenied => Self::PermissionDenied { call, source },
+            Code::Unimplemented => Self::Older { call },
             _ => Self::Refused { call, source },
         }
     }
@@ -80,6 +143,16 @@ impl ControlError {
     /// Whether the same call may succeed later without any change to settings or collector.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Unavailable { .. })
+        matches!(self, Self::TimedOut { .. } | Self::Unavailable { .. } | Self::Limited { .. })
     }
+}
+
+/// What a status says, with the cause at its root: of a connection that failed, the status has only the step.
+fn said(status: &Status) -> String {
+    let mut root: &dyn Error = status;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    let (message, root) = (status.message(), root.to_string());
+    if status.source().is_none() || message.contains(&root) { message.to_owned() } else { format!("{message}: {root}") }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{self as proto, GetSnapshotResponse, TelemetryMessage};
 
-use super::ControlError;
 use super::answer::{duration, message};
+use super::error::ControlError;
 
 /// The latest messages of a collector.
 #[derive(Debug, Clone, PartialEq)]
