@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use telemetry_client::proto::control_service_server::{ControlService, ControlServiceServer};
 use telemetry_client::proto::telemetry_message::Payload;
 use telemetry_client::proto::{
-    ComponentHealth, CoreMetrics, CpuMetrics, GapReason, GapRecord, GetConfigRequest, GetConfigResponse,
-    GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, HealthStatus,
-    ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, Stamp, TelemetryData,
-    TelemetryMessage, TelemetryMetadata, WatchSnapshotsRequest, WatchSnapshotsResponse,
+    ComponentHealth, CoreMetrics, CpuMetrics, GapReason, GapRecord, GetCapabilitiesRequest, GetCapabilitiesResponse,
+    GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest,
+    HealthResponse, HealthStatus, ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse,
+    Stamp, TelemetryData, TelemetryMessage, TelemetryMetadata, WatchSnapshotsRequest, WatchSnapshotsResponse,
 };
 use telemetry_client::{ControlClient, ControlError, ControlSettings};
 use telemetry_testing::Authority;
@@ -64,6 +64,13 @@ impl ControlService for Collector {
         &self,
         _: Request<ResetIntervalRequest>,
     ) -> Result<Response<ResetIntervalResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn get_capabilities(
+        &self,
+        _: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
         Err(Status::unimplemented("not in this test"))
     }
 

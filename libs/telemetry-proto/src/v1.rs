@@ -14,12 +14,13 @@ mod generated {
 pub use check::{InvalidMessage, Problem};
 pub use generated::{
     Caller, CallerLogin, ComponentHealth, ControlAction, ControlEvent, CoreMetrics, CpuFrequencies, CpuMetrics,
-    CpuStates, DeliveryState, DeliveryUpdate, GapReason, GapRecord, GetConfigRequest, GetConfigResponse,
-    GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, HealthStatus, LoadAverages,
-    MissedEvents, ResetIntervalRequest, ResetIntervalResponse, SequenceRange, SetIntervalRequest, SetIntervalResponse,
-    Setting, SettingOrigin, TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason,
-    WatchSnapshotsRequest, WatchSnapshotsResponse, control_service_client, control_service_server, telemetry_data,
-    telemetry_message, watch_snapshots_response,
+    CpuStates, DeliveryState, DeliveryUpdate, GapReason, GapRecord, GetCapabilitiesRequest, GetCapabilitiesResponse,
+    GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupCapabilities, GroupSnapshot,
+    HealthRequest, HealthResponse, HealthStatus, LoadAverages, MissedEvents, ResetIntervalRequest,
+    ResetIntervalResponse, SequenceRange, SetIntervalRequest, SetIntervalResponse, Setting, SettingOrigin,
+    TelemetryData, TelemetryMessage, TelemetryMetadata, UnavailableField, UnavailableReason, WatchSnapshotsRequest,
+    WatchSnapshotsResponse, control_service_client, control_service_server, telemetry_data, telemetry_message,
+    watch_snapshots_response,
 };
 pub use json::{DecodeError, EncodeError};
 pub use message::Stamp;

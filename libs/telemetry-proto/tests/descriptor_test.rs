@@ -25,6 +25,7 @@ fn contains_the_package_and_its_imports() {
             ("WatchSnapshots", true),
             ("SetInterval", false),
             ("ResetInterval", false),
+            ("GetCapabilities", false),
             ("GetConfig", false),
             ("Health", false),
         ]

@@ -1,5 +1,6 @@
 //! The control API over gRPC. It reads and changes the running collector through handles and knows no other part of it.
 
+mod capabilities;
 mod grpc_health;
 mod interval;
 mod server;
@@ -10,9 +11,9 @@ use std::time::Duration;
 
 use telemetry_proto::v1::control_service_server::ControlService;
 use telemetry_proto::v1::{
-    CpuMetrics, GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot,
-    HealthRequest, HealthResponse, ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest,
-    SetIntervalResponse, WatchSnapshotsRequest,
+    CpuMetrics, GetCapabilitiesRequest, GetCapabilitiesResponse, GetConfigRequest, GetConfigResponse,
+    GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot, HealthRequest, HealthResponse, ResetIntervalRequest,
+    ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, WatchSnapshotsRequest,
 };
 use telemetry_proto::well_known;
 use tonic::{Request, Response, Status};
@@ -91,6 +92,13 @@ impl ControlService for Control {
         let caller = interval::caller_of(&request);
         let changed = self.steering.reset(request.into_inner().reason, caller)?;
         Ok(Response::new(changed.into()))
+    }
+
+    async fn get_capabilities(
+        &self,
+        _request: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
+        Ok(Response::new(capabilities::of(&self.snapshots.groups())?))
     }
 
     async fn get_config(&self, _request: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {

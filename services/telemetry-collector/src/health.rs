@@ -1,5 +1,6 @@
 //! The health of the collector: each component reports its status, and the control API reads it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -192,6 +193,7 @@ impl From<ComponentState> for ComponentHealth {
             status: state.status.into(),
             since: Some(state.since.into()),
             last_error: state.last_error,
+            counters: BTreeMap::new(),
         }
     }
 }

@@ -21,7 +21,7 @@ use tracing::Instrument;
 
 use schedule::Schedule;
 use snapshots::{Board, FLOOR, GroupFailure, GroupState};
-pub use snapshots::{Snapshot, SnapshotReader};
+pub use snapshots::{GroupReport, Snapshot, SnapshotReader};
 
 use crate::clock::WallClock;
 use crate::collectors::TelemetryCollector;

@@ -6,10 +6,11 @@ use prost::Message;
 use serde::Serialize;
 use telemetry_proto::v1::{
     Caller, CallerLogin, ComponentHealth, ControlAction, ControlEvent, DeliveryState, DeliveryUpdate, GapReason,
-    GapRecord, GetConfigRequest, GetConfigResponse, GetSnapshotRequest, GetSnapshotResponse, GroupSnapshot,
-    HealthRequest, HealthResponse, HealthStatus, LoadAverages, MissedEvents, ResetIntervalRequest,
-    ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, Setting, SettingOrigin, TelemetryMessage,
-    UnavailableField, UnavailableReason, WatchSnapshotsRequest, WatchSnapshotsResponse, watch_snapshots_response,
+    GapRecord, GetCapabilitiesRequest, GetCapabilitiesResponse, GetConfigRequest, GetConfigResponse,
+    GetSnapshotRequest, GetSnapshotResponse, GroupCapabilities, GroupSnapshot, HealthRequest, HealthResponse,
+    HealthStatus, LoadAverages, MissedEvents, ResetIntervalRequest, ResetIntervalResponse, SetIntervalRequest,
+    SetIntervalResponse, Setting, SettingOrigin, TelemetryMessage, UnavailableField, UnavailableReason,
+    WatchSnapshotsRequest, WatchSnapshotsResponse, watch_snapshots_response,
 };
 
 use super::{bare_sample, cpu_mut, full_sample, noon, stamp};
@@ -63,6 +64,8 @@ pub(crate) fn goldens() -> Vec<Golden> {
             &ResetIntervalResponse { previous_interval: tenth, interval: second, effective_since: Some(noon().into()) },
         ),
         control("WatchSnapshotsRequest", &WatchSnapshotsRequest { delivery: true }),
+        control("GetCapabilitiesRequest", &GetCapabilitiesRequest {}),
+        control("GetCapabilitiesResponse", &capabilities()),
         control("GetConfigRequest", &GetConfigRequest {}),
         control("GetConfigResponse", &settings()),
         control("HealthRequest", &HealthRequest {}),
@@ -109,12 +112,23 @@ fn watched() -> impl Iterator<Item = Golden> {
     })
 }
 
+fn capabilities() -> GetCapabilitiesResponse {
+    let cpu = GroupCapabilities {
+        group: "cpu".to_owned(),
+        available: vec!["load_averages".to_owned()],
+        unavailable: vec![UnavailableField::new("temperature_celsius", UnavailableReason::NoSensor)],
+        error: Some("cannot read /proc/stat: permission denied".to_owned()),
+    };
+    GetCapabilitiesResponse { groups: vec![cpu] }
+}
+
 fn settings() -> GetConfigResponse {
     let settings = every(SettingOrigin::try_from)
         .map(|origin| Setting {
             name: "TELEMETRY_REDIS__URL".to_owned(),
             value: "redis://:***@127.0.0.1:6379/0".to_owned(),
             origin: origin.into(),
+            reverts_at: Some(noon().into()),
         })
         .collect();
     GetConfigResponse { settings }
@@ -153,6 +167,7 @@ fn health() -> HealthResponse {
             status: status.into(),
             since: Some(noon().into()),
             last_error: Some("connection refused".to_owned()),
+            counters: [("samples".to_owned(), 86_400)].into(),
         })
         .collect();
     HealthResponse { status: HealthStatus::Degraded.into(), components }

@@ -30,12 +30,13 @@ impl Settings {
                 Origin::File => SettingOrigin::File,
             };
             let is_changed = entry.name == INTERVAL && interval.origin == IntervalOrigin::Control;
-            let (value, origin) = if is_changed {
-                (interval.interval.to_string(), SettingOrigin::Control)
-            } else {
-                (entry.value, origin)
-            };
-            Setting { name: entry.name.to_owned(), value, origin: origin.into() }
+            let name = entry.name.to_owned();
+            if is_changed {
+                let value = interval.interval.to_string();
+                let reverts_at = interval.reverts_at.map(Into::into);
+                return Setting { name, value, origin: SettingOrigin::Control.into(), reverts_at };
+            }
+            Setting { name, value: entry.value, origin: origin.into(), reverts_at: None }
         });
         GetConfigResponse { settings: settings.collect() }
     }
@@ -64,9 +65,10 @@ mod tests {
             default: "1s".parse().unwrap(),
             origin,
             since: SystemTime::UNIX_EPOCH,
-            reverts_at: None,
+            reverts_at: Some(SystemTime::UNIX_EPOCH),
         };
         let setting = settings.with_interval(interval).settings.remove(0);
+        assert_eq!(setting.reverts_at.is_some(), setting.origin() == SettingOrigin::Control);
         (setting.value.clone(), setting.origin())
     }
 

@@ -36,7 +36,18 @@ pub struct Snapshot {
     pub group: &'static str,
     /// The message as it was given to the outbox.
     pub message: Arc<TelemetryMessage>,
-    pub(super) taken: Instant,
+    pub(crate) taken: Instant,
+}
+
+/// What a metrics group has given.
+#[derive(Debug, Clone)]
+pub struct GroupReport {
+    /// Name of the group as the schema has it ("cpu").
+    pub group: &'static str,
+    /// Its latest message.
+    pub snapshot: Option<Snapshot>,
+    /// Why a later sample could not be taken, with all causes.
+    pub failure: Option<String>,
 }
 
 /// What is known of one metrics group.
@@ -65,6 +76,17 @@ impl SnapshotReader {
     #[must_use]
     pub fn latest(&self) -> Vec<Snapshot> {
         self.board.borrow().values().filter_map(|state| state.snapshot.clone()).collect()
+    }
+
+    /// What each group has given, in ascending order of the group's name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupReport> {
+        let report = |(group, state): (&&'static str, &GroupState)| GroupReport {
+            group,
+            snapshot: state.snapshot.clone(),
+            failure: state.failure.as_ref().map(|failure| failure.report.clone()),
+        };
+        self.board.borrow().iter().map(report).collect()
     }
 
     /// The latest message of every group, none older than `max_age`, in ascending order of the group's name. A group whose
