@@ -35,10 +35,10 @@ impl Exposition {
         Self(registry)
     }
 
-    /// The same page with what another collector writes, with `prefix` and an underscore before its names.
+    /// The same page with what a collector of `prometheus-client` writes, after the rest.
     #[must_use]
-    pub fn with_collector(mut self, prefix: &str, collector: impl Collector) -> Self {
-        self.0.sub_registry_with_prefix(prefix).register_collector(Box::new(collector));
+    pub fn with_collector(mut self, collector: impl Collector) -> Self {
+        self.0.register_collector(Box::new(collector));
         self
     }
 

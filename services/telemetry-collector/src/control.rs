@@ -1,5 +1,6 @@
 //! The control API over gRPC. It reads and changes the running collector through handles and knows no other part of it.
 
+mod calls;
 mod capabilities;
 mod grpc_health;
 mod interval;

@@ -90,6 +90,7 @@ impl Delivery {
 
     async fn deliver(&mut self, batch: Batch) {
         loop {
+            let began = Instant::now();
             let attempt = self.publisher.publish_batch(&batch);
             match attempt.instrument(tracing::info_span!("publish", messages = batch.messages.len())).await {
                 Ok(Receipt::Behind { newest }) => {
@@ -99,6 +100,7 @@ impl Delivery {
                     return;
                 }
                 Ok(Receipt::Taken(acknowledgement)) => {
+                    let took = began.elapsed();
                     let count = batch.messages.len();
                     if !std::mem::replace(&mut self.delivered_any, true) {
                         let first = batch.messages.first().map_or(0, |message| message.sequence);
@@ -118,7 +120,7 @@ impl Delivery {
                         None => self.health.serving(),
                     }
                     self.watch_cap(acknowledgement);
-                    events::delivered(count, acknowledgement, self.backlog.status());
+                    events::delivered(count, took, acknowledgement, self.backlog.status());
                     return;
                 }
                 Err(error) => {
@@ -130,7 +132,7 @@ impl Delivery {
     }
 
     fn note_failure(&mut self, error: &TelemetryError) {
-        events::publish_failed(error);
+        events::publish_failed(error, self.backlog.status());
         self.health.failing(status_for(error), error);
 
         let now = Instant::now();

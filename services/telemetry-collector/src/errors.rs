@@ -4,8 +4,8 @@
 //! again can help is decided here, once, as is the way into a gRPC status and a process exit code.
 
 use std::error::Error as StdError;
-use std::io;
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 use telemetry_outbox::SpoolError;
 use telemetry_process::exit;
@@ -82,23 +82,18 @@ pub enum TelemetryError {
 }
 
 /// Why a destination did not take messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PublishingErrorKind {
     /// No connection could be made, or it broke.
-    #[error("not reachable")]
     Unreachable,
     /// No answer came in time; what was sent may or may not have been taken.
-    #[error("no answer in time")]
     TimedOut,
     /// The destination is there and does not take messages now: it loads, is full, or fails over.
-    #[error("busy or full")]
     Refused,
     /// The destination will not take them until somebody changes its set-up or ours: login, permission, type of key.
-    #[error("rejected")]
     Rejected,
     /// The message itself cannot be sent.
-    #[error("message not valid")]
     InvalidMessage,
 }
 
@@ -154,7 +149,27 @@ impl TelemetryError {
     }
 }
 
+impl fmt::Display for PublishingErrorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl StdError for PublishingErrorKind {}
+
 impl PublishingErrorKind {
+    /// Name of the kind in error texts and metric attributes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "not reachable",
+            Self::TimedOut => "no answer in time",
+            Self::Refused => "busy or full",
+            Self::Rejected => "rejected",
+            Self::InvalidMessage => "message not valid",
+        }
+    }
+
     /// Whether the same call can succeed later with nobody doing anything about it.
     #[must_use]
     pub fn is_retryable(self) -> bool {

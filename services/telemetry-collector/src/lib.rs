@@ -27,6 +27,7 @@ pub mod errors;
 mod events;
 pub mod health;
 pub mod http;
+pub mod instruments;
 mod interval;
 pub mod models;
 pub mod observability;

@@ -1,7 +1,8 @@
 //! Log lines on standard error, and spans and metrics over OTLP where OpenTelemetry is told to send them.
 
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -12,8 +13,10 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::config::OtelConfig;
 use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
+use crate::instruments::instruments;
 
-const TRACER: &str = "telemetry-collector";
+/// Name of the instrumentation scope.
+const SCOPE: &str = "telemetry-collector";
 
 /// What must be flushed before the process ends.
 #[derive(Debug)]
@@ -40,12 +43,10 @@ pub fn init(log: &LogSettings, otel: &OtelConfig) -> TelemetryResult<Observabili
     let meter = otel.metrics.then(|| meter_provider(&resource)).and_then(|made| made.map_err(&mut keep).ok());
 
     let spans = tracer.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(TRACER))
-            .with_filter(Targets::new().with_target("telemetry_collector", LevelFilter::INFO))
+        tracing_opentelemetry::layer().with_tracer(provider.tracer(SCOPE)).with_filter(exported_spans())
     });
     if let Some(provider) = &meter {
-        global::set_meter_provider(provider.clone());
+        instruments().export_to(&provider.meter(SCOPE));
     }
     logs::init_with(log, spans).map_err(|error| TelemetryError::system("set up logs", error))?;
     for problem in problems {
@@ -67,6 +68,13 @@ impl Observability {
             tracing::warn!(%error, "the last spans or metrics could not be exported");
         }
     }
+}
+
+/// The spans that are exported: those of calls are below the level of the log.
+fn exported_spans() -> Targets {
+    Targets::new()
+        .with_target("telemetry_collector", LevelFilter::INFO)
+        .with_target("telemetry_collector::control::calls", LevelFilter::DEBUG)
 }
 
 fn tracer_provider(resource: &Resource) -> Result<SdkTracerProvider, InvalidSetting> {

@@ -210,6 +210,7 @@ impl Group {
             self.extra = Some(Instant::now());
             return Tick { scheduled_at: clock.now() - due.elapsed(), interval: self.schedule.period() };
         }
+        events::tick_began(self.collector.name(), due.elapsed());
         let skipped = self.schedule.advance(Instant::now());
         if skipped > 0 {
             events::ticks_skipped(self.collector.name(), skipped);

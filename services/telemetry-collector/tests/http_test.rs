@@ -18,7 +18,7 @@ use support::collector::{Collector, run};
 use support::http::{get, request};
 use telemetry_openmetrics::{Exposition, Families, Format, Host, Sample, Source, write_hosts};
 use telemetry_proto::v1::telemetry_message::Payload;
-use telemetry_proto::v1::{TelemetryData, TelemetryMessage};
+use telemetry_proto::v1::{HealthRequest, SetIntervalRequest, TelemetryData, TelemetryMessage};
 use telemetry_testing::{Finished, Process, RedisServer, eventually};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -130,14 +130,54 @@ async fn measures_the_process() {
     let redis = RedisServer::start().await;
     let (collector, address) = serving(&redis, &[]).await;
     let text = metrics(address).await;
-    let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).parse::<f64>().unwrap()
-    };
+    let value = |name: &str| value(&text, name).unwrap_or_else(|| panic!("{name} is not in:\n{text}"));
     let open_files = fs::read_dir(format!("/proc/{}/fd", collector.id())).unwrap().count();
     assert!((value("process_open_fds") - open_files as f64).abs() < 5.0, "{open_files}\n{text}");
     assert!(value("process_resident_memory_bytes") > 1e6 && value("process_max_fds") > 0.0);
     assert!(value("process_cpu_seconds_total") >= 0.0 && value("process_start_time_seconds") > 1e9);
+}
+
+/// The value of the sample with this name and these labels, if it is there.
+fn value(text: &str, sample: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')).map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn measures_sampling_delivery_and_calls() {
+    let mut redis = RedisServer::start().await;
+    let spool = tempfile::tempdir().unwrap();
+    let directory = spool.path().to_str().unwrap();
+    let (collector, address) =
+        serving(&redis, &[("TELEMETRY_COLLECTION__INTERVAL", "100ms"), ("TELEMETRY_SPOOL__DIR", directory)]).await;
+    let mut control = collector.control().await;
+    control.health(HealthRequest {}).await.unwrap();
+    control.set_interval(SetIntervalRequest::default()).await.unwrap_err();
+    for sample in [
+        r#"telemetry_collector_samples_total{group="cpu"}"#,
+        r#"telemetry_collector_tick_delay_seconds_count{group="cpu"}"#,
+        r#"telemetry_collector_collection_duration_seconds_bucket{le="+Inf",group="cpu"}"#,
+        "telemetry_collector_publish_duration_seconds_count",
+        "telemetry_collector_messages_delivered_total",
+        "telemetry_collector_queue_length",
+        r#"rpc_server_call_duration_seconds_count{rpc_system_name="grpc",rpc_method="telemetry.v1.ControlService/Health",rpc_response_status_code="OK"}"#,
+        r#"rpc_server_call_duration_seconds_count{rpc_system_name="grpc",rpc_method="telemetry.v1.ControlService/SetInterval",rpc_response_status_code="INVALID_ARGUMENT"}"#,
+    ] {
+        eventually(sample, async || value(&metrics(address).await, sample).is_some_and(|count| count > 0.0)).await;
+    }
+    let build =
+        concat!(r#"telemetry_collector_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#"",schema="1.1.0"}"#);
+    assert_eq!(value(&metrics(address).await, build), Some(1.0), "{}", metrics(address).await);
+
+    redis.kill().await;
+    for sample in [
+        r#"telemetry_collector_publish_errors_total{kind="not reachable"}"#,
+        "telemetry_collector_outbox_messages",
+        "telemetry_collector_outbox_size_bytes",
+        "telemetry_collector_spool_messages",
+        "telemetry_collector_spool_size_bytes",
+    ] {
+        eventually(sample, async || value(&metrics(address).await, sample).is_some_and(|count| count > 0.0)).await;
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use super::Control;
+use super::calls::Calls;
 use super::grpc_health::mirror_health;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
@@ -46,6 +47,7 @@ pub async fn serve(
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
         .max_concurrent_streams(Some(MAX_CALLS_PER_CONNECTION))
+        .layer(Calls)
         .add_service(ControlServiceServer::new(control))
         .add_service(health_service)
         .add_service(reflection().build_v1().map_err(unusable_descriptors)?)

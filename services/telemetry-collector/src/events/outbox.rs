@@ -9,8 +9,8 @@ use telemetry_proto::v1::HealthStatus;
 use thiserror::Error;
 use tracing::{debug, error, info, warn};
 
+use super::backlog::{count_lost, name_of};
 use super::reasons::Reasons;
-use super::{count_lost, name_of};
 use crate::errors::report;
 use crate::health::HealthReporter;
 use crate::models::GapReason;

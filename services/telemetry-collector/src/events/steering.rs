@@ -3,18 +3,17 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use opentelemetry::KeyValue;
 use telemetry_proto::v1::{CallerLogin, ControlAction, ControlEvent};
 use tracing::{info, warn};
 
-use super::INSTRUMENTS;
 use crate::errors::{TelemetryError, report};
+use crate::instruments::instruments;
 use crate::interval::Interval;
 
 /// The texts of callers are recorded as strings, not by their `Display`: the log then escapes control characters.
 pub(crate) fn interval_changed(event: &ControlEvent) {
     let action = action(event.action());
-    INSTRUMENTS.control_changes.add(1, &[KeyValue::new("action", action)]);
+    instruments().control_changes.add(1, &[action]);
     let caller = event.caller.as_ref();
     let reverts_at = event.reverts_at.and_then(|at| SystemTime::try_from(at).ok());
     info!(

@@ -1,4 +1,5 @@
-//! `/metrics`: the latest sample of this host, under the names that telemetry-exporter gives them, and the process.
+//! `/metrics`: the latest sample of this host, under the names that telemetry-exporter gives them, the process, and what the
+//! collector measures of itself.
 
 mod process;
 
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use self::process::Process;
+use crate::instruments::{self, instruments};
 use crate::models::TelemetryMessage;
 use crate::sampler::SnapshotReader;
 
@@ -40,7 +42,8 @@ struct Page {
 }
 
 pub(super) fn routes(snapshots: SnapshotReader) -> Router {
-    let exposition = Exposition::new(Collector { snapshots, process: Process::of_this_program() });
+    let exposition = Exposition::new(Collector { snapshots, process: Process::of_this_program() })
+        .with_collector(instruments::Exposition(instruments()));
     let page = Page { exposition, turn: Arc::new(Semaphore::new(1)) };
     Router::new().route("/metrics", get(metrics)).with_state(Arc::new(page))
 }
