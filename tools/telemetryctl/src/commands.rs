@@ -1,0 +1,37 @@
+//! One module a command.
+
+mod config;
+mod health;
+mod interval;
+mod snapshot;
+
+use std::io;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::session::{InvalidSettings, Session};
+
+/// Why a command could not run at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+    /// Output could not be written.
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command of the command line.
+pub(crate) async fn run(cli: &Cli) -> Result<Exit, CommandError> {
+    let output = Output::new(&cli.output);
+    let session = Session::open(&cli.targets).await?;
+    let exit = match &cli.command {
+        Command::Snapshot(args) => snapshot::run(&session, &output, args).await?,
+        Command::Health => health::run(&session, &output).await?,
+        Command::Interval(args) => interval::run(&session, &output, args).await?,
+        Command::Config => config::run(&session, &output).await?,
+    };
+    Ok(exit)
+}

@@ -1,0 +1,139 @@
+//! From the arguments to the clients of all targets.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use telemetry_client::{ControlClient, ControlError, ControlSettings};
+use telemetry_process::report;
+use thiserror::Error;
+
+use crate::cli::{LoginArgs, TargetArgs};
+use crate::failure::Failure;
+use crate::fan_out::{Answers, Limits, Target};
+use crate::target::TargetSpec;
+
+/// Settings that are wrong: one line each.
+#[derive(Debug, Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct InvalidSettings(pub(crate) Vec<String>);
+
+/// The targets, and the limits of asking them.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) limits: Limits,
+}
+
+/// TLS and login, read from their files.
+struct Login {
+    ca: Option<Vec<u8>>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+    token_file: Option<std::path::PathBuf>,
+}
+
+impl Session {
+    /// Reads every file that is named, resolves names, and makes a client for each target. Nothing is connected yet.
+    pub(crate) async fn open(args: &TargetArgs) -> Result<Self, InvalidSettings> {
+        let mut specs = args.given();
+        if let Some(file) = &args.targets_file {
+            specs.extend(targets_in(file)?);
+        }
+        if specs.is_empty() {
+            return Err(invalid("--targets-file: it holds no target"));
+        }
+        let login = Login::read(&args.login)?;
+        let mut session =
+            Self { targets: Vec::new(), limits: Limits { parallel: args.parallel.into(), timeout: args.timeout } };
+        let mut problems = Vec::new();
+        for spec in specs {
+            match resolved(&spec, args.timeout).await {
+                Ok(addresses) => session.add(&addresses, &login, &mut problems),
+                Err(failure) => session.push(Target { name: spec.to_string(), client: Err(failure) }),
+            }
+        }
+        if problems.is_empty() { Ok(session) } else { Err(InvalidSettings(problems)) }
+    }
+
+    /// Asks every target.
+    pub(crate) async fn ask<T, F>(&self, call: impl Fn(ControlClient) -> F) -> Answers<T>
+    where
+        F: Future<Output = Result<T, ControlError>>,
+    {
+        Answers::of(&self.targets, self.limits, call).await
+    }
+
+    fn add(&mut self, specs: &[TargetSpec], login: &Login, problems: &mut Vec<String>) {
+        for spec in specs {
+            match ControlClient::connect_lazily(login.settings(spec, self.limits.timeout)) {
+                Ok(client) => self.push(Target { name: spec.to_string(), client: Ok(client) }),
+                Err(error) => problems.push(format!("{spec}: {}", report(&error))),
+            }
+        }
+    }
+
+    /// A target that is named twice is asked once.
+    fn push(&mut self, target: Target) {
+        if self.targets.iter().all(|known| known.name != target.name) {
+            self.targets.push(target);
+        }
+    }
+}
+
+impl Login {
+    fn read(args: &LoginArgs) -> Result<Self, InvalidSettings> {
+        let pem = |option: &str, file: &Option<_>| file.as_deref().map(|file| read(option, file)).transpose();
+        let identity = match (pem("--tls-cert", &args.tls_cert)?, pem("--tls-key", &args.tls_key)?) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(invalid("--tls-cert: it needs --tls-key, too")),
+            (None, Some(_)) => return Err(invalid("--tls-key: it needs --tls-cert, too")),
+        };
+        Ok(Self { ca: pem("--tls-ca", &args.tls_ca)?, identity, token_file: args.token_file.clone() })
+    }
+
+    fn settings(&self, spec: &TargetSpec, timeout: Duration) -> ControlSettings {
+        let address = spec.address(self.ca.is_some());
+        let is_tls = address.starts_with("https://");
+        let mut settings = ControlSettings::new(address).timeouts(timeout, timeout);
+        if let Some(ca) = self.ca.as_ref().filter(|_| is_tls) {
+            settings = settings.ca_certificate(ca.clone());
+        }
+        if let Some((certificate, key)) = self.identity.as_ref().filter(|_| is_tls) {
+            settings = settings.client_certificate(certificate.clone(), key.clone());
+        }
+        if let Some(file) = &self.token_file {
+            settings = settings.bearer_token_file(file);
+        }
+        settings
+    }
+}
+
+/// The target itself, or every address of a name.
+async fn resolved(spec: &TargetSpec, timeout: Duration) -> Result<Vec<TargetSpec>, Failure> {
+    let TargetSpec::Dns { name, port } = spec else { return Ok(vec![spec.clone()]) };
+    let lookup = tokio::net::lookup_host((name.trim_matches(['[', ']']), *port));
+    let addresses = match tokio::time::timeout(timeout, lookup).await {
+        Ok(addresses) => addresses.map_err(|error| Failure::unresolved(name, error))?,
+        Err(_) => return Err(Failure::unresolved(name, "no answer of the name server in time")),
+    };
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses.into_iter().map(TargetSpec::of_address).collect())
+}
+
+fn targets_in(file: &Path) -> Result<Vec<TargetSpec>, InvalidSettings> {
+    let bytes = read("--targets-file", file)?;
+    TargetSpec::all_in(&String::from_utf8_lossy(&bytes)).map_err(|(line, problem)| {
+        invalid(format!("--targets-file: line {line} of {} is not a target: {problem}", file.display()))
+    })
+}
+
+fn read(option: &str, file: &Path) -> Result<Vec<u8>, InvalidSettings> {
+    fs::read(file).map_err(|error| invalid(format!("{option}: cannot read {}: {error}", file.display())))
+}
+
+fn invalid(problem: impl Into<String>) -> InvalidSettings {
+    InvalidSettings(vec![problem.into()])
+}

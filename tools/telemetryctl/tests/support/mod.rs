@@ -1,0 +1,55 @@
+//! Runs collectors inside the test, and telemetryctl against them.
+
+// Each test file is a separate crate and uses only a part of this module.
+#![allow(dead_code, unreachable_pub)]
+
+use std::net::{SocketAddr, TcpListener};
+
+use telemetry_collector::{Config, Service};
+use telemetry_testing::{Finished, Process};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A collector that runs inside the test until it is dropped.
+pub struct Collector {
+    address: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl Collector {
+    /// Starts a collector on a free port, with `vars` as its settings.
+    pub async fn start(vars: &[(&str, &str)]) -> Self {
+        let vars = [("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:0")].iter().chain(vars);
+        let config = Config::from_vars(vars.map(|(name, value)| (name.into(), value.into()))).unwrap();
+        let service = Service::from_config(&config).await.unwrap();
+        let address = service.control_address().unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(service.run(shutdown.clone()));
+        Self { address, _stop: shutdown.drop_guard() }
+    }
+
+    /// Its target.
+    pub fn target(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+/// A target where nobody listens.
+pub fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Runs telemetryctl with these arguments and no environment, and waits until it ends.
+pub async fn ctl(args: &[&str]) -> Finished {
+    ctl_with(args, &[]).await
+}
+
+/// Runs telemetryctl with these arguments and this environment, and waits until it ends.
+pub async fn ctl_with(args: &[&str], vars: &[(&str, &str)]) -> Finished {
+    let words: Vec<_> = [env!("CARGO_BIN_EXE_telemetryctl")].into_iter().chain(args.iter().copied()).collect();
+    Process::run(&mut Process::command(&words, vars), "").await.unwrap()
+}
+
+/// The JSON that it wrote.
+pub fn json(finished: &Finished) -> serde_json::Value {
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
+}
