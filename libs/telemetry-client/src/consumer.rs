@@ -42,11 +42,8 @@
 //! `schema_version`, which is never empty. Both are read, side by side on one list.
 
 mod counters;
-mod decode;
 mod delivery;
 mod error;
-mod event;
-mod ledger;
 mod pump;
 mod queue;
 mod settings;
@@ -60,10 +57,10 @@ pub use self::counters::Counters;
 use self::delivery::Command;
 pub use self::delivery::Delivery;
 pub use self::error::ConsumerError;
-pub use self::event::{Control, Envelope, Event, Gap, Sample};
 use self::pump::Pump;
 use self::queue::Queue;
 pub use self::settings::ConsumerSettings;
+pub use crate::event::{Control, Envelope, Event, Gap, Sample};
 
 /// Deliveries that lie ready for [`QueueConsumer::next`]; they count as in flight.
 const READY: usize = 64;

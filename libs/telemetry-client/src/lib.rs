@@ -46,8 +46,13 @@
 //!
 //! The message types are those of [`telemetry_proto`], re-exported as [`proto`].
 
+mod connection;
 pub mod consumer;
 pub mod control;
+mod decode;
+mod event;
+mod ledger;
+mod outage;
 
 pub use consumer::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer, TlsFiles};
 pub use control::{ControlClient, ControlError, ControlSettings, IntervalRequest, WatchEvent, WatchOptions};

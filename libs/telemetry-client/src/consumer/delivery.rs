@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::ConsumerError;
-use super::event::Event;
+use crate::event::Event;
 
 /// What a service asks of its consumer.
 #[derive(Debug)]

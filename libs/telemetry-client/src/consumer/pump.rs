@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::pending;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use telemetry_redis::{Backoff, Failure, RetrySettings};
+use telemetry_redis::Failure;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::counters::Counters;
-use super::decode::{Unreadable, decode};
 use super::delivery::{Command, Delivery, Settlement, Unsettled};
 use super::error::ConsumerError;
-use super::event::Event;
-use super::ledger::{Ledger, Verdict};
 use super::queue::{Connections, Element, Queue};
 use super::settings::ConsumerSettings;
+use crate::decode::{Unreadable, decode};
+use crate::event::Event;
+use crate::ledger::{Ledger, Verdict};
+use crate::outage::Outage;
 
 /// Settlements told to Redis in one round trip, at most.
 const BATCH: usize = 256;
@@ -76,13 +76,6 @@ enum Happened {
     Taken(Result<Vec<Element>, Failure>),
 }
 
-/// Why and how long Redis has not served.
-struct Outage {
-    backoff: Backoff,
-    /// Whether the failure that the service was told last is retryable.
-    told: Option<bool>,
-}
-
 /// A step that Redis did not take.
 struct Failed(&'static str, Failure);
 
@@ -96,7 +89,7 @@ impl Pump {
     ) -> Self {
         Self {
             ledger: Ledger::new(settings.missing_after),
-            outage: Outage::new(settings.retry),
+            outage: Outage::new(settings.address.retry),
             settings,
             queue,
             to_service,
@@ -421,25 +414,4 @@ async fn at(time: Option<Instant>) -> Instant {
         None => pending().await,
     }
     Instant::now()
-}
-
-impl Outage {
-    fn new(retry: RetrySettings) -> Self {
-        Self { backoff: Backoff::new(retry), told: None }
-    }
-
-    /// How long to wait before the next try.
-    fn pause(&mut self, retryable: bool) -> Duration {
-        self.backoff.next_delay(retryable)
-    }
-
-    /// Whether the service has not been told yet: once an outage, and once that somebody must act.
-    fn is_news(&mut self, retryable: bool) -> bool {
-        self.told.replace(retryable) != Some(retryable)
-    }
-
-    fn over(&mut self) {
-        self.told = None;
-        self.backoff.reset();
-    }
 }

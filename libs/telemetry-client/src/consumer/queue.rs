@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError};
 use serde::Serialize;
 use telemetry_proto::well_known::Timestamp;
-use telemetry_redis::{ConnectionSettings, Connector, Failure, InvalidSetting, QueueKeys};
+use telemetry_redis::{Connector, Failure, InvalidSetting, QueueKeys};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 use uuid::Uuid;
@@ -90,23 +90,17 @@ struct DeadLetter<'a> {
 
 impl Queue {
     pub(super) fn new(settings: &ConsumerSettings) -> Result<Self, InvalidSetting> {
-        let keys = match &settings.source {
-            Source::List => QueueKeys::of_list(&settings.key),
-            Source::Stream { group } => QueueKeys::of_stream(&settings.key, group),
-        };
-        let connection = ConnectionSettings {
-            url: settings.url.parse()?,
-            tls: settings.tls.clone(),
-            connect_timeout: settings.connect_timeout,
-            response_timeout: settings.response_timeout,
+        let ConsumerSettings { address, source, .. } = settings;
+        let keys = match source {
+            Source::List => QueueKeys::of_list(&address.key),
+            Source::Stream { group } => QueueKeys::of_stream(&address.key, group),
         };
         let consumer = Uuid::new_v4();
-        // Every key is in the slot of the queue.
-        let question = redis::cmd("EXISTS").arg(&keys.queue).to_owned();
         Ok(Self {
-            connector: Arc::new(Connector::new(connection, question)?),
-            connect_timeout: settings.connect_timeout,
-            source: settings.source.clone(),
+            // Every key is in the slot of the queue.
+            connector: Arc::new(address.connector()?),
+            connect_timeout: address.connect_timeout,
+            source: source.clone(),
             processing: keys.processing(consumer),
             alive: keys.alive(consumer),
             keys,

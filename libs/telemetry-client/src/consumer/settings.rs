@@ -3,21 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use telemetry_redis::{RetrySettings, TlsFiles};
+use telemetry_redis::TlsFiles;
+
+use crate::connection::{QueueAddress, retry};
 
 /// How to reach and read the queue.
 #[derive(Clone)]
 pub struct ConsumerSettings {
-    pub(super) url: String,
-    pub(super) tls: TlsFiles,
-    pub(super) key: String,
+    pub(super) address: QueueAddress,
     pub(super) source: Source,
     pub(super) max_in_flight: usize,
     pub(super) dead_after: Duration,
     pub(super) missing_after: Option<Duration>,
-    pub(super) connect_timeout: Duration,
-    pub(super) response_timeout: Duration,
-    pub(super) retry: RetrySettings,
 }
 
 /// What the key holds.
@@ -41,16 +38,11 @@ impl ConsumerSettings {
     #[must_use]
     pub fn new(url: impl Into<String>, key: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
-            tls: TlsFiles::default(),
-            key: key.into(),
+            address: QueueAddress::new(url.into(), key.into()),
             source: Source::List,
             max_in_flight: 1000,
             dead_after: Duration::from_secs(30),
             missing_after: Some(Duration::from_secs(60)),
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(5),
-            retry: retry(Duration::from_millis(100), Duration::from_secs(30)),
         }
     }
 
@@ -59,7 +51,7 @@ impl ConsumerSettings {
     /// connection, so a renewed certificate needs no restart.
     #[must_use]
     pub fn tls(mut self, files: TlsFiles) -> Self {
-        self.tls = files;
+        self.address.tls = files;
         self
     }
 
@@ -97,8 +89,8 @@ impl ConsumerSettings {
     /// Longest time to find the server, connect and log in (5 s), and to wait for an answer (5 s).
     #[must_use]
     pub fn timeouts(mut self, connect: Duration, response: Duration) -> Self {
-        self.connect_timeout = connect;
-        self.response_timeout = response;
+        self.address.connect_timeout = connect;
+        self.address.response_timeout = response;
         self
     }
 
@@ -107,13 +99,9 @@ impl ConsumerSettings {
     /// [retryable](crate::ConsumerError::is_retryable) the wait is between half of the longest and all of it.
     #[must_use]
     pub fn retry(mut self, initial: Duration, max: Duration) -> Self {
-        self.retry = retry(initial, max);
+        self.address.retry = retry(initial, max);
         self
     }
-}
-
-fn retry(initial: Duration, max: Duration) -> RetrySettings {
-    RetrySettings { initial, max, rejected: max }
 }
 
 impl fmt::Debug for ConsumerSettings {
@@ -121,7 +109,7 @@ impl fmt::Debug for ConsumerSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ConsumerSettings")
-            .field("key", &self.key)
+            .field("key", &self.address.key)
             .field("max_in_flight", &self.max_in_flight)
             .field("dead_after", &self.dead_after)
             .field("missing_after", &self.missing_after)

@@ -10,7 +10,7 @@ use telemetry_proto::v1::{DecodeError, Problem, SCHEMA_VERSION, TelemetryMessage
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::event::{Control, Envelope, Event, Gap, Sample};
+use crate::event::{Control, Envelope, Event, Gap, Sample};
 
 /// What the protobuf encoding of a message begins with: the tag of `schema_version`, field 1, text.
 const PROTOBUF_BEGINS: u8 = 0x0A;
@@ -18,7 +18,7 @@ const JSON_BEGINS: u8 = b'{';
 
 /// Why an element is not handed out.
 #[derive(Debug, Error)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     /// It is of another major version of the schema.
     #[error("it is of schema {found}, and this program knows {known}")]
     OtherMajor { found: Version, known: Version },
@@ -43,7 +43,13 @@ struct Versioned {
     schema_version: String,
 }
 
-pub(super) fn decode(element: &[u8]) -> Result<Event, Unreadable> {
+/// The event that an element says.
+pub(crate) fn decode(element: &[u8]) -> Result<Event, Unreadable> {
+    event(read(element)?)
+}
+
+/// The message that an element is.
+pub(crate) fn read(element: &[u8]) -> Result<TelemetryMessage, Unreadable> {
     let message = match element.first() {
         Some(&JSON_BEGINS) => TelemetryMessage::from_json(element),
         Some(&PROTOBUF_BEGINS) => TelemetryMessage::from_protobuf(element),
@@ -51,7 +57,7 @@ pub(super) fn decode(element: &[u8]) -> Result<Event, Unreadable> {
         None => return Err(Unreadable::Empty),
     };
     match message {
-        Ok(message) => event(message),
+        Ok(message) => Ok(message),
         Err(DecodeError::Invalid(invalid)) => match invalid.problem {
             Problem::OtherMajor { found, known } => Err(Unreadable::OtherMajor { found, known }),
             _ => Err(DecodeError::Invalid(invalid).into()),
@@ -70,7 +76,8 @@ fn other_major(element: &[u8]) -> Option<Unreadable> {
     (found.major != known.major).then_some(Unreadable::OtherMajor { found, known })
 }
 
-fn event(message: TelemetryMessage) -> Result<Event, Unreadable> {
+/// The event that a message says.
+pub(crate) fn event(message: TelemetryMessage) -> Result<Event, Unreadable> {
     let uuid = |field, text: &str| Uuid::try_parse(text).map_err(|_| Unreadable::OutOfRange(field));
     let collected_at = message.collected_at.and_then(|time| SystemTime::try_from(time).ok());
     let envelope = Envelope {

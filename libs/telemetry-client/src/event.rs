@@ -25,7 +25,7 @@ pub enum Event {
         first_sequence: u64,
     },
     /// These numbers have not come, and no gap record has named them in the time that was allowed
-    /// ([`missing_after`](super::ConsumerSettings::missing_after)): the queue's cap trimmed them, Redis lost them, or
+    /// ([`missing_after`](crate::ConsumerSettings::missing_after)): the queue's cap trimmed them, Redis lost them, or
     /// somebody else took them. Should one come later, it is handed out all the same.
     MissingNumbers {
         /// Whose numbers they are.

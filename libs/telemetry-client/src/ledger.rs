@@ -7,7 +7,7 @@ use rangemap::{RangeInclusiveMap, RangeInclusiveSet};
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
-use super::event::Event;
+use crate::event::Event;
 
 /// Instances that are remembered. Beyond that the one that was silent for longest is forgotten.
 const MAX_INSTANCES: usize = 16_384;
@@ -17,7 +17,7 @@ const MAX_RANGES: usize = 1024;
 
 /// What one message is in the light of those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Its number is seen for the first time.
     New {
         /// It is the first one of its instance.
@@ -29,7 +29,7 @@ pub(super) enum Verdict {
 
 /// The numbers that have come.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     instances: HashMap<Uuid, Account>,
     /// When a hole was noticed, and in whose numbers, oldest first. It may have been filled since.
     noticed: VecDeque<(Instant, Uuid)>,
@@ -49,12 +49,12 @@ struct Account {
 }
 
 impl Ledger {
-    pub(super) fn new(patience: Option<Duration>) -> Self {
+    pub(crate) fn new(patience: Option<Duration>) -> Self {
         Self { instances: HashMap::new(), noticed: VecDeque::new(), patience }
     }
 
     /// Takes down a message's number, and the numbers that it names if it is a gap record.
-    pub(super) fn record(&mut self, event: &Event, now: Instant) -> Verdict {
+    pub(crate) fn record(&mut self, event: &Event, now: Instant) -> Verdict {
         let Some(envelope) = event.envelope() else { return Verdict::New { first: false } };
         let account = self.account(envelope.instance_id, now);
         let hole = account.hole_before(envelope.sequence);
@@ -73,26 +73,26 @@ impl Ledger {
     }
 
     /// Undoes that a number has come: its message went back to the queue.
-    pub(super) fn forget(&mut self, instance: Uuid, sequence: u64) {
+    pub(crate) fn forget(&mut self, instance: Uuid, sequence: u64) {
         if let Some(account) = self.instances.get_mut(&instance) {
             account.seen.remove(sequence..=sequence);
         }
     }
 
     /// Undoes [`forget`](Self::forget): the service has settled the message.
-    pub(super) fn remember(&mut self, instance: Uuid, sequence: u64) {
+    pub(crate) fn remember(&mut self, instance: Uuid, sequence: u64) {
         if let Some(account) = self.instances.get_mut(&instance) {
             account.insert(sequence);
         }
     }
 
     /// When the next hole will have been open for too long.
-    pub(super) fn next_overdue(&self) -> Option<Instant> {
+    pub(crate) fn next_overdue(&self) -> Option<Instant> {
         self.noticed.front().zip(self.patience).map(|((noticed, _), patience)| *noticed + patience)
     }
 
     /// The holes that have been open for too long, each told once.
-    pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<Event> {
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Event> {
         let Some(patience) = self.patience else { return Vec::new() };
         let mut missing = Vec::new();
         while let Some((noticed, instance_id)) = self.noticed.pop_front_if(|(noticed, _)| *noticed + patience <= now) {
@@ -176,8 +176,8 @@ mod tests {
 
     use telemetry_proto::v1::{GapReason, GapRecord};
 
-    use super::super::event::{Envelope, Gap};
     use super::*;
+    use crate::event::{Envelope, Gap};
 
     const PATIENCE: Duration = Duration::from_secs(10);
     const NEW: Verdict = Verdict::New { first: false };
