@@ -72,6 +72,11 @@ impl Ledger {
         verdict
     }
 
+    /// Whether a number has come.
+    pub(crate) fn has(&self, instance: Uuid, sequence: u64) -> bool {
+        self.instances.get(&instance).is_some_and(|account| account.seen.contains(&sequence))
+    }
+
     /// Undoes that a number has come: its message went back to the queue.
     pub(crate) fn forget(&mut self, instance: Uuid, sequence: u64) {
         if let Some(account) = self.instances.get_mut(&instance) {

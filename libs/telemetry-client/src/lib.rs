@@ -30,6 +30,8 @@
 //! # }
 //! ```
 //!
+//! [`QueueTail`] looks at the same messages without taking them.
+//!
 //! [`ControlClient`] calls the control API of one running collector:
 //!
 //! ```no_run
@@ -53,7 +55,9 @@ mod decode;
 mod event;
 mod ledger;
 mod outage;
+pub mod tail;
 
 pub use consumer::{ConsumerError, ConsumerSettings, Delivery, Event, QueueConsumer, TlsFiles};
 pub use control::{ControlClient, ControlError, ControlSettings, IntervalRequest, WatchEvent, WatchOptions};
+pub use tail::{QueueTail, TailError, TailEvent, TailSettings};
 pub use telemetry_proto::v1 as proto;
