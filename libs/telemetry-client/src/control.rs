@@ -5,6 +5,7 @@
 //! [`ControlError::Older`].
 
 mod answer;
+mod capabilities;
 mod config;
 mod error;
 mod health;
@@ -18,13 +19,14 @@ use std::time::Duration;
 
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use telemetry_proto::v1::{
-    GetConfigRequest, GetSnapshotRequest, HealthRequest, ResetIntervalRequest, SetIntervalRequest,
-    WatchSnapshotsRequest,
+    GetCapabilitiesRequest, GetConfigRequest, GetSnapshotRequest, HealthRequest, ResetIntervalRequest,
+    SetIntervalRequest, WatchSnapshotsRequest,
 };
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use self::answer::answered;
+pub use self::capabilities::{Capabilities, GroupCapabilities, Unavailable};
 pub use self::config::{Config, ConfigSetting};
 pub use self::error::ControlError;
 pub use self::health::{ComponentHealth, Health};
@@ -161,13 +163,23 @@ impl ControlClient {
         IntervalChange::of_reset(CALL, answered(CALL, self.stub.clone().reset_interval(request).await)?)
     }
 
+    /// Returns the metrics that the collector's host provides, and why it does not provide the others.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn capabilities(&self) -> Result<Capabilities, ControlError> {
+        let request = self.request(GetCapabilitiesRequest {})?;
+        answered("get the capabilities", self.stub.clone().get_capabilities(request).await).map(Into::into)
+    }
+
     /// Returns every setting of the collector and where its value comes from. The collector masks secrets.
     ///
     /// # Errors
     /// [`ControlError`].
     pub async fn config(&self) -> Result<Config, ControlError> {
+        const CALL: &str = "get the settings";
         let request = self.request(GetConfigRequest {})?;
-        answered("get the settings", self.stub.clone().get_config(request).await).map(Into::into)
+        Config::from_answer(CALL, answered(CALL, self.stub.clone().get_config(request).await)?)
     }
 
     /// Returns the health of the collector and its components.

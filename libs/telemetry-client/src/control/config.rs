@@ -1,6 +1,11 @@
 //! The settings that a collector runs with.
 
+use std::time::SystemTime;
+
 use telemetry_proto::v1::{self as proto, GetConfigResponse, SettingOrigin};
+
+use super::answer::time;
+use super::error::ControlError;
 
 /// The settings that a collector runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +25,9 @@ pub struct ConfigSetting {
     pub value: String,
     /// Where the value comes from.
     pub origin: SettingOrigin,
+    /// When the value of the collector's settings returns by itself, by the clock of the collector's host. `None` unless a
+    /// call has set the value with a ttl.
+    pub reverts_at: Option<SystemTime>,
 }
 
 impl Config {
@@ -28,16 +36,16 @@ impl Config {
     pub fn setting(&self, name: &str) -> Option<&ConfigSetting> {
         self.settings.iter().find(|setting| setting.name == name)
     }
-}
 
-impl From<GetConfigResponse> for Config {
-    fn from(answer: GetConfigResponse) -> Self {
-        Self { settings: answer.settings.into_iter().map(Into::into).collect() }
+    pub(super) fn from_answer(call: &'static str, answer: GetConfigResponse) -> Result<Self, ControlError> {
+        let settings = answer.settings.into_iter().map(|setting| ConfigSetting::from_answer(call, setting));
+        Ok(Self { settings: settings.collect::<Result<_, _>>()? })
     }
 }
 
-impl From<proto::Setting> for ConfigSetting {
-    fn from(setting: proto::Setting) -> Self {
-        Self { origin: setting.origin(), name: setting.name, value: setting.value }
+impl ConfigSetting {
+    fn from_answer(call: &'static str, setting: proto::Setting) -> Result<Self, ControlError> {
+        let (origin, reverts_at) = (setting.origin(), time(call, setting.reverts_at)?);
+        Ok(Self { name: setting.name, value: setting.value, origin, reverts_at })
     }
 }

@@ -1,5 +1,6 @@
 //! The status of a collector and of its components.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use telemetry_proto::v1::{self as proto, HealthResponse, HealthStatus};
@@ -30,6 +31,9 @@ pub struct ComponentHealth {
     pub since: Option<SystemTime>,
     /// The last error of the component, kept after it has recovered. `None` if there was none.
     pub last_error: Option<String>,
+    /// What the component has counted since the collector started, by name ("samples"). Empty for a collector of schema
+    /// 1.0.0.
+    pub counters: BTreeMap<String, u64>,
 }
 
 impl Health {
@@ -53,6 +57,7 @@ impl ComponentHealth {
             since: time(call, component.since)?,
             name: component.name,
             last_error: component.last_error,
+            counters: component.counters.into_iter().collect(),
         })
     }
 }
