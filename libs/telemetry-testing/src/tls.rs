@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use tempfile::TempDir;
 
 use crate::redis_server::{RedisServer, free_port};
@@ -73,13 +75,38 @@ impl Authority {
         ClientFiles { ca: Some(self.ca()), cert: Some(cert), key: Some(key) }
     }
 
+    /// The files of a client that trusts this authority and has a certificate whose subject has this common name.
+    #[must_use]
+    pub fn client(&self, common_name: &str) -> ClientFiles {
+        self.client_until(common_name, 2100)
+    }
+
+    /// The files of a client whose certificate has expired.
+    #[must_use]
+    pub fn expired_client(&self, common_name: &str) -> ClientFiles {
+        self.client_until(common_name, 2020)
+    }
+
+    fn client_until(&self, common_name: &str, year: i32) -> ClientFiles {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.not_after = date_time_ymd(year, 1, 1);
+        let (cert, key) = self.issue(&format!("{common_name}-{year}"), params);
+        ClientFiles { ca: Some(self.ca()), cert: Some(cert), key: Some(key) }
+    }
+
     /// Issues a certificate for `names`, host names or IP addresses, and returns its file and that of its private key. Both
     /// are named `file`, with an extension.
     #[must_use]
     pub fn certificate(&self, file: &str, names: &[&str]) -> (PathBuf, PathBuf) {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.issue(file, CertificateParams::new(names).unwrap())
+    }
+
+    fn issue(&self, file: &str, params: CertificateParams) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let path = |extension: &str| self.directory.path().join(format!("{file}.{extension}"));
         fs::write(path("pem"), certificate.pem()).unwrap();
         fs::write(path("key"), key.serialize_pem()).unwrap();

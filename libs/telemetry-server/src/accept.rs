@@ -1,0 +1,213 @@
+//! The loop that accepts connections.
+
+use std::fmt::Debug;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::Stream as AsyncStream;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::connection::{Connection, Stream};
+use crate::error::InvalidSetting;
+use crate::files::Reloaded;
+use crate::listener::{Listener, Socket};
+use crate::peer::{Peer, PeerAddress};
+use crate::settings::{Limits, Setting};
+use crate::tls::{Tls, name_of};
+
+/// Wait after a connection could not be accepted.
+const RETRY_PERIOD: Duration = Duration::from_millis(100);
+/// Connections that may wait until the server takes them.
+const QUEUE: usize = 16;
+
+/// What happens at a listener besides connections that can be served.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A connection could not be accepted, most often because no file descriptors are left. It is tried again. Told once until
+    /// it works again.
+    AcceptFailed(&'a io::Error),
+    /// Connections are accepted again.
+    Accepting,
+    /// A connection was closed at once, because there are as many as [`Limits::connections`] allows.
+    TooManyConnections {
+        /// How many are allowed.
+        max: usize,
+    },
+    /// A TLS handshake failed: the client does not trust the certificate, has none that is trusted, took too long, or does not
+    /// speak TLS.
+    HandshakeFailed {
+        /// Where the connection came from.
+        address: PeerAddress,
+        /// Why.
+        error: &'a io::Error,
+    },
+    /// Changed files are in force: [`Setting::TlsCert`] stands for all files of TLS.
+    Reloaded(Setting),
+    /// Changed files cannot be used. What was in force stays.
+    ReloadFailed(&'a InvalidSetting),
+}
+
+/// Is told what happens at a listener.
+pub trait Observer: Debug + Send + Sync + 'static {
+    /// Takes note of `event`. It must not block.
+    fn notify(&self, event: &Event<'_>);
+}
+
+/// The connections of a listener. They are accepted until this value is dropped.
+#[derive(Debug)]
+pub struct Incoming {
+    connections: mpsc::Receiver<Connection>,
+    _tasks: JoinSet<()>,
+}
+
+/// What is needed to make a connection of what was accepted.
+#[derive(Debug)]
+struct Acceptor {
+    tls: Option<watch::Receiver<Arc<Tls>>>,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    accepted: mpsc::Sender<Connection>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Incoming {
+    pub(crate) fn new(listener: Listener, observer: Arc<dyn Observer>) -> Self {
+        let Listener { socket, tls, tokens, limits, .. } = listener;
+        let (accepted, connections) = mpsc::channel(QUEUE);
+        let acceptor = Acceptor {
+            tls: tls.as_ref().map(Reloaded::reader),
+            limits,
+            places: Arc::new(Semaphore::new(limits.connections)),
+            accepted,
+            observer: Arc::clone(&observer),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(acceptor.run(socket));
+        tls.map(|tls| tasks.spawn(tls.follow(Arc::clone(&observer))));
+        tokens.map(|tokens| tasks.spawn(tokens.follow(observer)));
+        Self { connections, _tasks: tasks }
+    }
+}
+
+impl AsyncStream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.connections.poll_recv(cx).map(|connection| connection.map(Ok))
+    }
+}
+
+impl Acceptor {
+    async fn run(self, socket: Socket) {
+        let mut handshakes = JoinSet::new();
+        let mut failing = false;
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&socket) => accepted,
+                Some(_) = handshakes.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    if std::mem::take(&mut failing) {
+                        self.observer.notify(&Event::Accepting);
+                    }
+                    let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                        self.observer.notify(&Event::TooManyConnections { max: self.limits.connections });
+                        continue;
+                    };
+                    self.take(stream, address, place, &mut handshakes).await;
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        self.observer.notify(&Event::AcceptFailed(&error));
+                    }
+                    sleep(RETRY_PERIOD).await;
+                }
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        stream: Stream,
+        address: PeerAddress,
+        place: OwnedSemaphorePermit,
+        handshakes: &mut JoinSet<()>,
+    ) {
+        match (stream, &self.tls) {
+            (Stream::Tcp(stream), Some(tls)) => {
+                let handshake = Handshake {
+                    config: Arc::clone(&tls.borrow().0),
+                    limits: self.limits,
+                    accepted: self.accepted.clone(),
+                    observer: Arc::clone(&self.observer),
+                };
+                handshakes.spawn(handshake.run(stream, address, place));
+            }
+            (stream, _) => {
+                let connection = Connection::new(stream, Peer::new(address, None), &self.limits, place);
+                // It fails only when the server has ended, and then this loop ends, too.
+                let _ = self.accepted.send(connection).await;
+            }
+        }
+    }
+}
+
+/// A TLS handshake, which does not hold up other connections.
+struct Handshake {
+    config: Arc<ServerConfig>,
+    limits: Limits,
+    accepted: mpsc::Sender<Connection>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Handshake {
+    async fn run(self, stream: TcpStream, address: PeerAddress, place: OwnedSemaphorePermit) {
+        let shaking = timeout(self.limits.handshake_timeout, TlsAcceptor::from(self.config).accept(stream));
+        let shaken = shaking.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        match shaken {
+            Ok(stream) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(name_of);
+                let peer = Peer::new(address, certificate);
+                let connection = Connection::new(Stream::Tls(Box::new(stream)), peer, &self.limits, place);
+                let _ = self.accepted.send(connection).await;
+            }
+            Err(error) => self.observer.notify(&Event::HandshakeFailed { address, error: &error }),
+        }
+    }
+}
+
+async fn accept(socket: &Socket) -> io::Result<(Stream, PeerAddress)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, address) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Stream::Tcp(stream), PeerAddress::Tcp(address)))
+        }
+        Socket::Unix { listener, .. } => {
+            let (stream, _) = listener.accept().await?;
+            let peer = stream.peer_cred()?;
+            Ok((Stream::Unix(stream), PeerAddress::Unix { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() }))
+        }
+    }
+}
+
+/// Whether the failure says nothing about the next connection: the client has gone already.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+    )
+}

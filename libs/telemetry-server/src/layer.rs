@@ -1,0 +1,283 @@
+//! The layer around a service that tells who calls, refuses what the caller may not do, and ends what a revoked login began.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tower::{Layer, Service};
+
+use crate::access::{Access, Refusal};
+use crate::caller::Role;
+use crate::peer::Peer;
+
+/// The role that a call of this path needs; `None` = it needs no login.
+type Needs = Arc<dyn Fn(&str) -> Option<Role> + Send + Sync>;
+
+/// How a protocol tells that a call is refused.
+#[derive(Debug)]
+pub struct Protocol<B> {
+    /// The answer to a call that is refused.
+    pub refuse: fn(&Refusal) -> Response<B>,
+    /// What ends the answer to a call whose login was revoked meanwhile.
+    pub end: fn(&Refusal) -> HeaderMap,
+    /// Is told each refusal.
+    pub refused: fn(&Refusal, &Peer),
+}
+
+impl<B> Clone for Protocol<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Protocol<B> {}
+
+/// Puts the [`Caller`](crate::Caller) into the extensions of each request, and refuses what the caller may not do.
+pub struct AccessLayer<B> {
+    access: Access,
+    needs: Needs,
+    protocol: Protocol<B>,
+}
+
+/// A service behind an [`AccessLayer`].
+pub struct AccessService<S, B> {
+    inner: S,
+    layer: AccessLayer<B>,
+}
+
+impl<B> AccessLayer<B> {
+    /// Judges callers by `access`. `needs` gives the role that a call of a path needs.
+    pub fn new(
+        access: Access,
+        needs: impl Fn(&str) -> Option<Role> + Send + Sync + 'static,
+        protocol: Protocol<B>,
+    ) -> Self {
+        Self { access, needs: Arc::new(needs), protocol }
+    }
+}
+
+impl<B> Clone for AccessLayer<B> {
+    fn clone(&self) -> Self {
+        Self { access: self.access.clone(), needs: Arc::clone(&self.needs), protocol: self.protocol }
+    }
+}
+
+impl<B> fmt::Debug for AccessLayer<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AccessLayer").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+impl<S: Clone, B> Clone for AccessService<S, B> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S, B> fmt::Debug for AccessService<S, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AccessService").field("layer", &self.layer).finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Layer<S> for AccessLayer<B> {
+    type Service = AccessService<S, B>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AccessService { inner, layer: self.clone() }
+    }
+}
+
+impl<S, R, B> Service<Request<R>> for AccessService<S, B>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+{
+    type Response = Response<CallBody<B>>;
+    type Error = S::Error;
+    type Future = CallFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<R>) -> Self::Future {
+        let AccessLayer { access, needs, protocol } = &self.layer;
+        // A server that does not tell the peer is not one of this crate's listeners: nobody is let in.
+        let Some(peer) = request.extensions().get::<Arc<Peer>>().map(Arc::clone) else {
+            return CallFuture::refused((protocol.refuse)(&Refusal::NoLogin));
+        };
+        let judged = access.identify(&peer, request.headers()).and_then(|(caller, revoked)| {
+            caller.may(needs(request.uri().path()))?;
+            Ok((caller, revoked))
+        });
+        match judged {
+            Ok((caller, revoked)) => {
+                request.extensions_mut().insert(caller);
+                let call = Call::begin(peer);
+                CallFuture::Running { inner: self.inner.call(request), call: Some((call, revoked)), end: protocol.end }
+            }
+            Err(refusal) => {
+                (protocol.refused)(&refusal, &peer);
+                CallFuture::refused((protocol.refuse)(&refusal))
+            }
+        }
+    }
+}
+
+/// A call under way. Its connection is not idle until this value is dropped.
+#[derive(Debug)]
+struct Call(Arc<Peer>);
+
+impl Call {
+    fn begin(peer: Arc<Peer>) -> Self {
+        peer.call_began();
+        Self(peer)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.call_ended();
+    }
+}
+
+pin_project! {
+    /// The answer to a call, as soon as there is one.
+    #[project = CallFutureProjection]
+    pub enum CallFuture<F, B> {
+        /// The service answers.
+        Running {
+            #[pin]
+            inner: F,
+            call: Option<(Call, Option<CancellationToken>)>,
+            end: fn(&Refusal) -> HeaderMap,
+        },
+        /// The call is refused.
+        Refused {
+            response: Option<Response<B>>,
+        },
+    }
+}
+
+impl<F, B> CallFuture<F, B> {
+    fn refused(response: Response<B>) -> Self {
+        Self::Refused { response: Some(response) }
+    }
+}
+
+impl<F, B> fmt::Debug for CallFuture<F, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CallFuture")
+    }
+}
+
+impl<F, B, E> Future for CallFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<CallBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            CallFutureProjection::Running { inner, call, end } => {
+                let response = ready!(inner.poll(cx))?;
+                let (call, revoked) = call.take().map_or((None, None), |(call, revoked)| (Some(call), revoked));
+                let login = revoked
+                    .map_or(Login::Lasting, |revoked| Login::UntilRevoked(Box::pin(revoked.cancelled_owned()), *end));
+                Poll::Ready(Ok(response.map(|inner| CallBody { inner, call, login })))
+            }
+            CallFutureProjection::Refused { response } => match response.take() {
+                Some(response) => {
+                    let body = |inner| CallBody { inner, call: None, login: Login::Lasting };
+                    Poll::Ready(Ok(response.map(body)))
+                }
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The body of an answer. It ends when the login of the call is revoked.
+    #[derive(Debug)]
+    pub struct CallBody<B> {
+        #[pin]
+        inner: B,
+        call: Option<Call>,
+        login: Login,
+    }
+}
+
+/// The login of a call.
+enum Login {
+    /// It stays valid.
+    Lasting,
+    /// It is valid until it is revoked; then these trailers end the answer.
+    UntilRevoked(Pin<Box<WaitForCancellationFutureOwned>>, fn(&Refusal) -> HeaderMap),
+    /// It was revoked, and the answer has ended.
+    Revoked,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Lasting => "Lasting",
+            Self::UntilRevoked(..) => "UntilRevoked",
+            Self::Revoked => "Revoked",
+        })
+    }
+}
+
+impl<B: Body> Body for CallBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.project();
+        match this.login {
+            Login::Lasting => {}
+            Login::UntilRevoked(revoked, end) => {
+                if revoked.as_mut().poll(cx).is_ready() {
+                    let trailers = end(&Refusal::UnknownToken);
+                    (*this.login, *this.call) = (Login::Revoked, None);
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+            }
+            Login::Revoked => return Poll::Ready(None),
+        }
+        this.inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.login, Login::Revoked) || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// How gRPC tells that a call is refused. `refused` is told each refusal.
+#[must_use]
+pub fn grpc(refused: fn(&Refusal, &Peer)) -> Protocol<tonic::body::Body> {
+    Protocol { refuse: |refusal| status(refusal).into_http(), end: trailers, refused }
+}
+
+fn status(refusal: &Refusal) -> tonic::Status {
+    match refusal {
+        Refusal::UnknownToken | Refusal::NoLogin => tonic::Status::unauthenticated(refusal.to_string()),
+        Refusal::NotAllowed { .. } => tonic::Status::permission_denied(refusal.to_string()),
+    }
+}
+
+fn trailers(refusal: &Refusal) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // It fails only for texts that no header can hold, and ours are plain.
+    let _ = status(refusal).add_header(&mut trailers);
+    trailers
+}

@@ -1,0 +1,138 @@
+//! A socket that is ready to accept, with all that is needed to judge who connects.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::accept::{Incoming, Observer};
+use crate::access::Access;
+use crate::address::Address;
+use crate::error::{InvalidSetting, ListenError, Problem};
+use crate::files::Reloaded;
+use crate::settings::{Limits, ListenerSettings, Setting};
+use crate::tls::{Tls, TlsSource};
+use crate::tokens::Tokens;
+use crate::unix::{SocketFile, bind, group_of};
+
+/// A socket that is ready to accept.
+///
+/// ```
+/// use telemetry_server::{Listener, ListenerSettings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let listener = Listener::bind(&ListenerSettings::new("127.0.0.1:0".parse().unwrap())).await.unwrap();
+/// assert!(!listener.is_exposed());
+///
+/// let beyond = Listener::bind(&ListenerSettings::new("0.0.0.0:0".parse().unwrap())).await.unwrap_err();
+/// assert!(beyond.to_string().contains("can be reached from other hosts"));
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) socket: Socket,
+    pub(crate) tls: Option<Reloaded<Tls>>,
+    pub(crate) tokens: Option<Reloaded<Tokens>>,
+    pub(crate) limits: Limits,
+    access: Access,
+    address: Address,
+    is_exposed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: SocketFile },
+}
+
+impl Listener {
+    /// Checks `settings`, reads their files, and listens.
+    ///
+    /// # Errors
+    /// [`ListenError::Setting`] when a setting cannot be used, [`ListenError::Bind`] when the address cannot be listened on.
+    pub async fn bind(settings: &ListenerSettings) -> Result<Self, ListenError> {
+        check(settings)?;
+        let tls = tls_source(settings).map(Reloaded::load).transpose()?;
+        let tokens = settings.tokens.clone().map(Reloaded::load).transpose()?;
+        let failed = |source| ListenError::Bind { address: settings.address.clone(), source };
+        let (socket, address) = match &settings.address {
+            Address::Tcp { host, port } => {
+                let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?.into();
+                (Socket::Tcp(listener), address)
+            }
+            Address::Unix(path) => {
+                let group = group_of(&settings.socket)?;
+                let (listener, _file) = bind(path, settings.socket.mode, group).map_err(failed)?;
+                (Socket::Unix { listener, _file }, settings.address.clone())
+            }
+        };
+        let access = Access::new(settings, tokens.as_ref().map(Reloaded::reader));
+        let is_exposed = !settings.address.is_loopback() && !settings.is_protected();
+        Ok(Self { socket, tls, tokens, limits: settings.limits, access, address, is_exposed })
+    }
+
+    /// Where it listens, with the port that the operating system chose for port 0.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Whether other hosts can reach it without TLS or without a login.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.is_exposed
+    }
+
+    /// Tells who calls.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access.clone()
+    }
+
+    /// Accepts connections until the result is dropped. `observer` is told what happens meanwhile.
+    #[must_use]
+    pub fn incoming(self, observer: Arc<dyn Observer>) -> Incoming {
+        Incoming::new(self, observer)
+    }
+}
+
+/// A listener of the caller's own, with the defaults of this crate: no TLS, no login.
+impl TryFrom<TcpListener> for Listener {
+    type Error = io::Error;
+
+    fn try_from(listener: TcpListener) -> io::Result<Self> {
+        let address = Address::from(listener.local_addr()?);
+        let settings = ListenerSettings::new(address.clone());
+        let (access, is_exposed) = (Access::new(&settings, None), !address.is_loopback());
+        let socket = Socket::Tcp(listener);
+        Ok(Self { socket, tls: None, tokens: None, limits: settings.limits, access, address, is_exposed })
+    }
+}
+
+/// Refuses settings that do not go together, or that would let strangers read along or get in.
+fn check(settings: &ListenerSettings) -> Result<(), InvalidSetting> {
+    let tls = &settings.tls;
+    let set = [(Setting::TlsCert, &tls.cert), (Setting::TlsKey, &tls.key), (Setting::TlsClientCa, &tls.client_ca)];
+    let first_set = set.into_iter().find(|(_, path)| path.is_some()).map(|(setting, _)| setting);
+    if let Some(setting) = first_set {
+        if matches!(settings.address, Address::Unix(_)) {
+            return Err(InvalidSetting::new(setting, Problem::NotForUnixSockets));
+        }
+        let missing = set.into_iter().take(2).find(|(_, path)| path.is_none()).map(|(setting, _)| setting);
+        if let Some(missing) = missing {
+            return Err(InvalidSetting::new(setting, Problem::Needs(missing)));
+        }
+    }
+    if !settings.address.is_loopback() && !settings.is_protected() && !settings.insecure {
+        return Err(InvalidSetting::new(Setting::Listen, Problem::Unprotected(settings.address.clone())));
+    }
+    Ok(())
+}
+
+fn tls_source(settings: &ListenerSettings) -> Option<TlsSource> {
+    let tls = &settings.tls;
+    let (cert, key) = (tls.cert.clone()?, tls.key.clone()?);
+    Some(TlsSource { cert, key, client_ca: tls.client_ca.clone(), protocols: settings.protocols })
+}
