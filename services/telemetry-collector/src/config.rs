@@ -3,6 +3,7 @@
 //! All mistakes are reported at once, one line each: the variable, its value unless it is secret, what is allowed.
 //! Components never read the environment; they get what they need from here.
 
+mod control;
 mod http;
 mod otel;
 mod parse;
@@ -13,7 +14,6 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use telemetry_redis::environment::RedisEnvironment;
 use telemetry_settings::parse::{absolute_path, duration, from_str, number, one_of, size};
 use telemetry_settings::{InForce, Reader};
 
+pub use self::control::ControlConfig;
 pub use self::http::HttpConfig;
 pub use self::otel::OtelConfig;
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
 use crate::publishers::DeliveryMode;
-use crate::steering::SteeringSettings;
 
 /// Everything that can be set, valid.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// How messages are kept on disk.
     pub spool: SpoolConfig,
-    /// Where the control API listens.
+    /// Where the control API is served, and to whom.
     pub control: ControlConfig,
     /// Where HTTP is served, and what it answers.
     pub http: HttpConfig,
@@ -108,17 +108,6 @@ pub struct SpoolConfig {
     pub sync: SyncPolicy,
     /// How long messages are kept after they were acknowledged.
     pub retain: Duration,
-}
-
-/// Where the control API listens.
-#[derive(Debug, Clone)]
-pub struct ControlConfig {
-    /// Address and port of gRPC.
-    pub listen: SocketAddr,
-    /// Watches that may be open at a time.
-    pub max_watches: usize,
-    /// How it may be changed.
-    pub steering: SteeringSettings,
 }
 
 /// How the process ends.
@@ -184,11 +173,7 @@ impl Config {
                 sync: read.read(variables::SPOOL_SYNC, parse::sync_policy),
                 retain: read.read(variables::SPOOL_RETAIN, duration(parse::RETENTION)),
             },
-            control: ControlConfig {
-                listen: read.read(variables::CONTROL_LISTEN, from_str),
-                max_watches: read.read(variables::CONTROL_MAX_WATCHES, number(parse::WATCHES)),
-                steering: steering::read(read),
-            },
+            control: ControlConfig::read(read),
             http: HttpConfig::read(read),
             log: LogSettings::read(read),
             shutdown: ShutdownConfig { grace: read.read(variables::SHUTDOWN_GRACE, duration(parse::GRACE)) },

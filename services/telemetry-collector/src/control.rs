@@ -1,5 +1,6 @@
 //! The control API over gRPC. It reads and changes the running collector through handles and knows no other part of it.
 
+mod access;
 mod calls;
 mod capabilities;
 mod grpc_health;
@@ -19,7 +20,8 @@ use telemetry_proto::v1::{
 use telemetry_proto::well_known;
 use tonic::{Request, Response, Status};
 
-pub use self::server::serve;
+pub use self::access::WithoutLogin;
+pub use self::server::{CallLimits, Serving, serve};
 pub use self::settings::Settings;
 pub use self::watch::Watches;
 use crate::errors::{TelemetryError, TelemetryResult};

@@ -4,7 +4,6 @@
 //! again can help is decided here, once, as is the way into a gRPC status and a process exit code.
 
 use std::error::Error as StdError;
-use std::net::SocketAddr;
 use std::{fmt, io};
 
 use telemetry_outbox::SpoolError;
@@ -12,6 +11,7 @@ use telemetry_process::exit;
 pub use telemetry_process::report;
 use telemetry_proto::v1::{EncodeError, InvalidMessage};
 use telemetry_redis::FailureKind;
+use telemetry_server::{Address, ListenError};
 pub use telemetry_settings::{InvalidSetting, InvalidSettings};
 use thiserror::Error;
 
@@ -40,7 +40,7 @@ pub enum TelemetryError {
         /// The variable that names the address.
         setting: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// What the operating system said.
         #[source]
         source: io::Error,
@@ -116,6 +116,17 @@ impl TelemetryError {
     /// One setting is wrong.
     pub fn setting(name: impl Into<String>, problem: impl Into<String>) -> Self {
         InvalidSetting::new(name, problem).into()
+    }
+
+    /// A listener cannot be opened whose settings begin with `section`, such as `TELEMETRY_CONTROL__`; `setting` names its address.
+    pub fn listen(section: &str, setting: &'static str, error: ListenError) -> Self {
+        match error {
+            ListenError::Bind { address, source } => Self::Bind { setting, address, source },
+            ListenError::Setting(invalid) => {
+                let name = |setting: telemetry_server::Setting| format!("{section}{setting}");
+                Self::setting(name(invalid.setting), invalid.describe(name))
+            }
+        }
     }
 
     /// Whether the same call can succeed later with nobody doing anything about it.
@@ -278,7 +289,7 @@ mod tests {
     fn every_class_has_its_status_and_exit_code() {
         let in_use = TelemetryError::Bind {
             setting: "TELEMETRY_CONTROL__LISTEN",
-            address: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            address: Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 50051))),
             source: io::Error::from(io::ErrorKind::AddrInUse),
         };
         assert_eq!(in_use.exit_code(), 69);

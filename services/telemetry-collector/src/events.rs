@@ -3,6 +3,7 @@
 //! The metrics are described in [`instruments`](crate::instruments). This file has the events of the process; those of its parts
 //! are in `events/`.
 
+mod access;
 mod backlog;
 mod control;
 mod delivery;
@@ -21,7 +22,8 @@ use uuid::Uuid;
 
 use crate::interval::Interval;
 
-pub(crate) use control::{accept_failed, called, code_name, control_listening, method_of};
+pub(crate) use access::{ListenerEvents, call_refused, control_insecure, control_listening};
+pub(crate) use control::{called, code_name, method_of};
 pub(crate) use delivery::{
     delivered, destination_behind, first_delivered, outage_began, outage_ended, outage_goes_on, outage_reason_changed,
     publish_failed, trimming_began, trimming_ended,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::OptionFuture;
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use telemetry_redis::{Backoff, RetrySettings};
+use telemetry_server::{Address, Listener};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
-use crate::control::{self, Control, Settings, Watches};
+use crate::control::{self, Control, Serving, Settings, Watches};
 use crate::delivery::Delivery;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events::{self, OutboxEvents};
@@ -40,7 +41,9 @@ const CONTROL_GRACE: Duration = Duration::from_secs(1);
 /// What a service is made of. [`Service::from_config`] takes the real parts; a test brings its own.
 pub struct Parts {
     /// Where the control API is served.
-    pub listener: TcpListener,
+    pub listener: Listener,
+    /// What callers of the control API may take, and do without a login.
+    pub serving: Serving,
     /// Watches that may be open at a time.
     pub max_watches: usize,
     /// What the control API shows of the settings.
@@ -103,8 +106,12 @@ impl Service {
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
         check_http(config)?;
         check_spool_directory(config.spool.directory.clone()).await?;
-        let address = config.control.listen;
-        let listener = bind("TELEMETRY_CONTROL__LISTEN", address).await?;
+        let listener = Listener::bind(&config.control.listener).await;
+        let listener = listener
+            .map_err(|error| TelemetryError::listen("TELEMETRY_CONTROL__", "TELEMETRY_CONTROL__LISTEN", error))?;
+        if listener.is_exposed() {
+            events::control_insecure(listener.address());
+        }
         let http = match config.http.listen {
             Some(address) => Some(Http {
                 listener: bind("TELEMETRY_HTTP__LISTEN", address).await?,
@@ -118,6 +125,7 @@ impl Service {
         let host = HostIdentity::read(&HostRoot::default(), &Sysinfo::new());
         Ok(Self::new(Parts {
             listener,
+            serving: config.control.serving,
             max_watches: config.control.max_watches,
             settings: Settings::new(config.in_force().clone()),
             http,
@@ -155,12 +163,9 @@ impl Service {
     }
 
     /// Where the control API listens.
-    ///
-    /// # Errors
-    /// [`System`](TelemetryError::System) when the operating system does not say.
-    pub fn control_address(&self) -> TelemetryResult<SocketAddr> {
-        let address = self.parts.listener.local_addr();
-        address.map_err(|error| TelemetryError::system("tell the control API's address", error))
+    #[must_use]
+    pub fn control_address(&self) -> &Address {
+        self.parts.listener.address()
     }
 
     /// Runs until `shutdown`: then the last sample is finished, what waits is delivered within the grace time, and
@@ -181,7 +186,8 @@ impl Service {
 
     /// Makes every component and starts its task.
     fn start(self, saved: Option<Saved>) -> TelemetryResult<Running> {
-        let Parts { listener, max_watches, settings, http, collectors, metadata, interval, outbox, .. } = self.parts;
+        let Parts { listener, serving, max_watches, settings, http, collectors, metadata, interval, outbox, .. } =
+            self.parts;
         let Parts { steering, spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
         let stamper = Stamper::new({
@@ -227,7 +233,8 @@ impl Service {
         );
 
         let stop_sampling = CancellationToken::new();
-        let serving = control::serve(listener, control, health.reporter(Component::Control), stop_control.clone());
+        let reporter = health.reporter(Component::Control);
+        let controlling = control::serve(listener, control, serving, reporter, stop_control.clone());
         let http_task = http.map(|Http { listener, ready }| {
             let routes = http::routes(health.reader(), ready, snapshots);
             tokio::spawn(http::serve(listener, routes, stop_control.clone()))
@@ -238,7 +245,7 @@ impl Service {
             sampling: tokio::spawn(sampler.run(stop_sampling.clone())),
             spooling: spool.clone().map(|spool| tokio::spawn(spool.fill_from(outbox.clone()))),
             delivering: tokio::spawn(delivery.run()),
-            controlling: tokio::spawn(serving),
+            controlling: tokio::spawn(controlling),
             http: http_task,
         };
         Ok(Running { tasks, outbox, spool, publisher, health, stop_sampling, stop_control, grace })
@@ -345,7 +352,7 @@ fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> TelemetryResult<TcpListener> {
-    TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { setting, address, source })
+    TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { setting, address: address.into(), source })
 }
 
 /// Refuses an address that other hosts can reach, unless it is allowed, and to be ready by a component that there is not.

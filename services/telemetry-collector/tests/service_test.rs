@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;
-use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use telemetry_collector::clock::WallClock;
 use telemetry_collector::collectors::TelemetryCollector;
-use telemetry_collector::control::Settings;
+use telemetry_collector::control::{Serving, Settings};
 use telemetry_collector::models::{CoreMetrics, CpuMetrics, TelemetryMetadata, TelemetryMetrics};
 use telemetry_collector::publishers::{Acknowledgement, Receipt, TelemetryPublisher};
 use telemetry_collector::service::{Parts, Service};
@@ -22,6 +21,7 @@ use telemetry_outbox::{Batch, Encoding, OnFull, OutboxSettings, SpoolSettings, S
 use telemetry_proto::v1::GetSnapshotRequest;
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
 use telemetry_redis::RetrySettings;
+use telemetry_server::Address;
 use telemetry_settings::InForce;
 use telemetry_testing::eventually;
 use tokio::net::TcpListener;
@@ -79,7 +79,7 @@ impl TelemetryPublisher for Recording {
 }
 
 struct Running {
-    address: SocketAddr,
+    address: Address,
     publisher: Arc<Recording>,
     shutdown: CancellationToken,
     task: JoinHandle<TelemetryResult<()>>,
@@ -97,7 +97,8 @@ impl Running {
         let publisher = Arc::new(Recording::default());
         let shutdown = CancellationToken::new();
         let service = Service::new(Parts {
-            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap().try_into().unwrap(),
+            serving: Serving::default(),
             max_watches: 2,
             settings: Settings::new(InForce::default()),
             http: None,
@@ -120,7 +121,7 @@ impl Running {
             grace: Duration::from_secs(5),
             clock: WallClock::system(),
         });
-        let address = service.control_address().unwrap();
+        let address = service.control_address().clone();
         let task = tokio::spawn(service.run(shutdown.clone()));
         Self { address, publisher, shutdown, task }
     }

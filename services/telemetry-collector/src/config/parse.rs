@@ -16,8 +16,6 @@ pub(super) const ENCODINGS: &[(&str, Encoding)] = &[("json", Encoding::Json), ("
 pub(super) const ON_FULL: &[(&str, OnFull)] = &[("drop_oldest", OnFull::DropOldest), ("decimate", OnFull::Decimate)];
 
 pub(super) const REPLICAS: RangeInclusive<u32> = 0..=100;
-/// Watches of the control API.
-pub(super) const WATCHES: RangeInclusive<usize> = 0..=100_000;
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 pub(super) const RETRY: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 pub(super) const SPOOL_BYTES: RangeInclusive<u64> = 4 << 20..=1 << 40;

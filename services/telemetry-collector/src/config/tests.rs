@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 
 use telemetry_redis::{QueueMode, TlsFiles};
@@ -36,7 +37,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.spool.directory, None);
     assert_eq!((config.spool.max_bytes, config.spool.retain), (1 << 30, Duration::from_secs(60)));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_secs(1)));
-    assert_eq!(config.control.listen, SocketAddr::from(([127, 0, 0, 1], 50051)));
+    assert_eq!(config.control.listener.address.to_string(), "127.0.0.1:50051");
     let steering = &config.control.steering;
     assert_eq!((&steering.state_file, steering.max_changes_per_second), (&None, 5));
     assert_eq!((config.http.listen, config.http.ready), (None, vec![Component::Sampler, Component::Control]));
@@ -106,7 +107,7 @@ fn every_variable_is_read() {
     assert_eq!(config.spool.directory, Some("/var/spool/telemetry".into()));
     assert_eq!((config.spool.max_bytes, config.spool.retain), (4 << 20, Duration::ZERO));
     assert_eq!(config.spool.sync, SyncPolicy::Within(Duration::from_millis(250)));
-    assert_eq!(config.control.listen.to_string(), "[::1]:0");
+    assert_eq!(config.control.listener.address.to_string(), "[::1]:0");
     let steering = &config.control.steering;
     assert_eq!(steering.state_file, Some("/var/lib/telemetry/control.json".into()));
     assert_eq!(steering.max_changes_per_second, 1000);

@@ -4,7 +4,7 @@ use telemetry_process::logs;
 use telemetry_redis::environment;
 use telemetry_settings::{Program, Standard, Variable};
 
-use super::{http, steering};
+use super::{control, http, steering};
 
 pub(super) const COLLECTION_INTERVAL: &Variable = &Variable {
     name: "TELEMETRY_COLLECTION__INTERVAL",
@@ -157,22 +157,6 @@ pub(super) const SPOOL_RETAIN: &Variable = &Variable {
     secret: false,
 };
 
-pub(super) const CONTROL_LISTEN: &Variable = &Variable {
-    name: "TELEMETRY_CONTROL__LISTEN",
-    default: "127.0.0.1:50051",
-    allowed: "an IP address and a port, such as 127.0.0.1:50051 or [::1]:50051; port 0 = any free one",
-    meaning: "Where the control API (gRPC) listens. It has no login: keep it on loopback or behind a proxy.",
-    secret: false,
-};
-
-pub(super) const CONTROL_MAX_WATCHES: &Variable = &Variable {
-    name: "TELEMETRY_CONTROL__MAX_WATCHES",
-    default: "1000",
-    allowed: "a whole number from 0 to 100000",
-    meaning: "Watches (WatchSnapshots) that may be open at a time. A further one is answered with RESOURCE_EXHAUSTED.",
-    secret: false,
-};
-
 pub(super) const SHUTDOWN_GRACE: &Variable = &Variable {
     name: "TELEMETRY_SHUTDOWN__GRACE",
     default: "5s",
@@ -208,8 +192,24 @@ pub(super) const VARIABLES: &[&Variable] = &[
     SPOOL_MAX_BYTES,
     SPOOL_SYNC,
     SPOOL_RETAIN,
-    CONTROL_LISTEN,
-    CONTROL_MAX_WATCHES,
+    control::LISTEN,
+    control::SOCKET_MODE,
+    control::SOCKET_GROUP,
+    control::TLS_CERT,
+    control::TLS_KEY,
+    control::TLS_CLIENT_CA,
+    control::TOKENS_FILE,
+    control::CERTIFICATE_ROLES,
+    control::WITHOUT_LOGIN,
+    control::INSECURE,
+    control::MAX_CONNECTIONS,
+    control::MAX_CALLS_PER_CONNECTION,
+    control::MAX_MESSAGE_BYTES,
+    control::MAX_HEADER_BYTES,
+    control::CALL_TIMEOUT,
+    control::IDLE_TIMEOUT,
+    control::HANDSHAKE_TIMEOUT,
+    control::MAX_WATCHES,
     steering::STATE_FILE,
     steering::MAX_CHANGES_PER_SECOND,
     http::LISTEN,

@@ -3,16 +3,23 @@
 use std::time::Duration;
 
 use telemetry_proto::v1::{Caller, CallerLogin, ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse};
+use telemetry_server::Login;
 use tonic::Request;
 
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::interval::Interval;
 use crate::steering::{Change, Changed, ttl_refused};
 
-/// Where the call comes from: there is no login.
+/// Who calls.
 pub(super) fn caller_of<T>(request: &Request<T>) -> Caller {
-    let address = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
-    Caller { name: String::new(), login: CallerLogin::None.into(), address }
+    let Some(caller) = request.extensions().get::<telemetry_server::Caller>() else { return Caller::default() };
+    let login = match caller.login {
+        Login::None => CallerLogin::None,
+        Login::Token => CallerLogin::Token,
+        Login::Certificate => CallerLogin::Certificate,
+        Login::Unix => CallerLogin::Unix,
+    };
+    Caller { name: caller.name.clone(), login: login.into(), address: caller.address.clone() }
 }
 
 /// The change that `request` asks for.

@@ -1,86 +1,96 @@
 //! The gRPC server: the control API, `grpc.health.v1` and reflection on one listener.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
+use telemetry_proto::v1::FILE_DESCRIPTOR_SET;
 use telemetry_proto::v1::control_service_server::ControlServiceServer;
-use telemetry_proto::v1::{FILE_DESCRIPTOR_SET, HealthStatus};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use telemetry_server::{AccessLayer, Listener, grpc};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use super::Control;
+use super::access::{WithoutLogin, needed};
 use super::calls::Calls;
 use super::grpc_health::mirror_health;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
 use crate::health::HealthReporter;
 
-/// Highest number of concurrent calls on one connection.
-const MAX_CALLS_PER_CONNECTION: u32 = 64;
-/// Wait after a connection could not be accepted.
-const ACCEPT_RETRY_PERIOD: Duration = Duration::from_millis(100);
-/// Timeout of a call.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle connection is pinged.
+/// How often a connection is pinged, so that one whose client is gone ends.
 const KEEPALIVE_PERIOD: Duration = Duration::from_secs(60);
+
+/// What callers may take, and do without a login.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// Calls that need no login, where there is one.
+    pub without_login: WithoutLogin,
+    /// What calls may take.
+    pub limits: CallLimits,
+}
+
+/// What calls may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Calls at a time on one connection.
+    pub calls_per_connection: u32,
+    /// Bytes of a request.
+    pub message_bytes: u32,
+    /// Bytes of the headers of a call.
+    pub header_bytes: u32,
+    /// Time until a call is answered.
+    pub timeout: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            calls_per_connection: 64,
+            message_bytes: 64 << 10,
+            header_bytes: 16 << 10,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
 
 /// Serves `control`, `grpc.health.v1` and reflection on `listener` until `shutdown`, then finishes the calls in progress.
 ///
 /// # Errors
 /// [`System`](TelemetryError::System) when the server fails.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     control: Control,
+    serving: Serving,
     reporter: HealthReporter,
     shutdown: CancellationToken,
 ) -> TelemetryResult<()> {
-    if let Ok(address) = listener.local_addr() {
-        events::control_listening(address);
-    }
+    let Serving { without_login, limits } = serving;
+    events::control_listening(listener.address());
     reporter.serving();
     let (grpc_health, health_service) = tonic_health::server::health_reporter();
     let mirror = mirror_health(control.health.clone(), grpc_health, shutdown.clone());
+    let message_bytes = limits.message_bytes as usize;
+    let reflection_v1 = reflection().build_v1().map_err(unusable_descriptors)?;
+    let reflection_v1alpha = reflection().build_v1alpha().map_err(unusable_descriptors)?;
+    let access = listener.access();
     let server = Server::builder()
-        .timeout(CALL_TIMEOUT)
+        .timeout(limits.timeout)
         .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-        .max_concurrent_streams(Some(MAX_CALLS_PER_CONNECTION))
+        .max_concurrent_streams(Some(limits.calls_per_connection))
+        .http2_max_header_list_size(Some(limits.header_bytes))
         .layer(Calls)
-        .add_service(ControlServiceServer::new(control))
-        .add_service(health_service)
-        .add_service(reflection().build_v1().map_err(unusable_descriptors)?)
-        .add_service(reflection().build_v1alpha().map_err(unusable_descriptors)?)
-        .serve_with_incoming_shutdown(accepted(listener, reporter), shutdown.cancelled());
+        .layer(AccessLayer::new(access, move |path| needed(path, without_login), grpc(events::call_refused)))
+        .add_service(ControlServiceServer::new(control).max_decoding_message_size(message_bytes))
+        .add_service(health_service.max_decoding_message_size(message_bytes))
+        .add_service(reflection_v1.max_decoding_message_size(message_bytes))
+        .add_service(reflection_v1alpha.max_decoding_message_size(message_bytes))
+        .serve_with_incoming_shutdown(
+            listener.incoming(Arc::new(events::ListenerEvents::new(reporter))),
+            shutdown.cancelled(),
+        );
     let (served, ()) = tokio::join!(async { server.await.inspect_err(|_| shutdown.cancel()) }, mirror);
     served.map_err(|error| TelemetryError::system("serve the control API", io::Error::other(error)))
-}
-
-/// The connections of `listener`. When accepting fails, usually because no file descriptors are left, it is logged once and
-/// retried slowly.
-fn accepted(listener: TcpListener, reporter: HealthReporter) -> impl Stream<Item = io::Result<TcpStream>> {
-    stream::unfold((listener, reporter), async |(listener, reporter)| {
-        let mut failing = false;
-        loop {
-            match listener.accept().await.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
-                Ok(stream) => {
-                    if failing {
-                        reporter.serving();
-                    }
-                    return Some((Ok(stream), (listener, reporter)));
-                }
-                Err(error) => {
-                    let error = TelemetryError::system("take a connection to the control API", error);
-                    if !std::mem::replace(&mut failing, true) {
-                        events::accept_failed(&error);
-                    }
-                    reporter.failing(HealthStatus::Degraded, &error);
-                    sleep(ACCEPT_RETRY_PERIOD).await;
-                }
-            }
-        }
-    })
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -1,7 +1,6 @@
 //! Events of the control API.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -9,9 +8,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use telemetry_proto::v1::FILE_DESCRIPTOR_SET;
 use tonic::Code;
-use tracing::{error, info};
 
-use crate::errors::{TelemetryError, report};
 use crate::instruments::instruments;
 
 /// The method of a call to something that the server does not have, by OpenTelemetry's conventions.
@@ -45,14 +42,6 @@ pub(crate) fn called(method: &'static str, code: Code, took: Duration) {
 /// is one method.
 pub(crate) fn method_of(path: &str) -> &'static str {
     METHODS.get(path.trim_start_matches('/')).map_or(UNKNOWN_METHOD, String::as_str)
-}
-
-pub(crate) fn control_listening(address: SocketAddr) {
-    info!(%address, "control API listening");
-}
-
-pub(crate) fn accept_failed(failure: &TelemetryError) {
-    error!(error = report(failure), "cannot accept connections to the control API; retrying");
 }
 
 /// Name of a status code in the gRPC specification.
