@@ -1,6 +1,7 @@
 //! The health of the collector: each component reports its status, and the control API reads it.
 
-use std::collections::BTreeMap;
+mod counters;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -193,7 +194,7 @@ impl From<ComponentState> for ComponentHealth {
             status: state.status.into(),
             since: Some(state.since.into()),
             last_error: state.last_error,
-            counters: BTreeMap::new(),
+            counters: counters::of(state.component),
         }
     }
 }

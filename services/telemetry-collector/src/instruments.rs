@@ -33,8 +33,10 @@ pub struct Instruments {
     pub(crate) outbox_bytes: Gauge,
     pub(crate) spool_messages: Gauge,
     pub(crate) spool_bytes: Gauge,
+    pub(crate) spool_errors: Counter,
     pub(crate) queue_length: Gauge,
     pub(crate) control_changes: Counter,
+    pub(crate) state_file_errors: Counter,
     pub(crate) rpc_duration: Histogram,
 }
 
@@ -153,12 +155,24 @@ impl Instruments {
                 &[],
                 "Disk space used by messages, including retained ones",
             )),
+            spool_errors: Counter::new(about(
+                "collector.spool.errors",
+                "{error}",
+                &["operation"],
+                "Operations of the spool's disk that failed; each is retried",
+            )),
             queue_length: Gauge::new(message("collector.queue.length", &[], "Messages in the queue")),
             control_changes: Counter::new(about(
                 "collector.control.changes",
                 "{change}",
                 &["action"],
                 "Changes of the sampling interval",
+            )),
+            state_file_errors: Counter::new(about(
+                "collector.state_file.errors",
+                "{error}",
+                &[],
+                "Failed writes of the state file; each is retried",
             )),
             rpc_duration: Histogram::new(about(
                 "rpc.server.call.duration",
@@ -172,7 +186,7 @@ impl Instruments {
     }
 
     /// Every instrument, in the order in which they are written.
-    fn all(&self) -> [AnyInstrument<'_>; 19] {
+    fn all(&self) -> [AnyInstrument<'_>; 21] {
         [
             AnyInstrument::Gauge(&self.build),
             AnyInstrument::Counter(&self.samples),
@@ -190,8 +204,10 @@ impl Instruments {
             AnyInstrument::Gauge(&self.outbox_bytes),
             AnyInstrument::Gauge(&self.spool_messages),
             AnyInstrument::Gauge(&self.spool_bytes),
+            AnyInstrument::Counter(&self.spool_errors),
             AnyInstrument::Gauge(&self.queue_length),
             AnyInstrument::Counter(&self.control_changes),
+            AnyInstrument::Counter(&self.state_file_errors),
             AnyInstrument::Histogram(&self.rpc_duration),
         ]
     }

@@ -13,6 +13,7 @@ use super::backlog::{count_lost, name_of};
 use super::reasons::Reasons;
 use crate::errors::report;
 use crate::health::HealthReporter;
+use crate::instruments::instruments;
 use crate::models::GapReason;
 
 /// Time without a fault after which the spool counts as recovered, beyond the time between two syncs. There is no event for a
@@ -38,6 +39,9 @@ struct Trouble {
 #[derive(Debug, Error)]
 #[error("cannot {operation}")]
 struct Fault<'a> {
+    /// The operation in a metric attribute.
+    kind: &'static str,
+    /// The operation as it reads after "cannot".
     operation: String,
     source: &'a io::Error,
 }
@@ -55,7 +59,10 @@ impl OutboxEvents {
     fn observe_at(&self, now: Instant, event: &Event<'_>) {
         match event {
             Event::SpoolWritten => self.written(now),
-            Event::SpoolFailed { error, .. } => self.spool.failing(HealthStatus::Degraded, error),
+            Event::SpoolFailed { error, .. } => {
+                instruments().spool_errors.add(1, &["write"]);
+                self.spool.failing(HealthStatus::Degraded, error);
+            }
             Event::MessageInvalid { .. } => count_lost(1, GapReason::Invalid),
             Event::MessagesGivenUp { count, reason, .. } | Event::SpooledMessagesLost { count, reason, .. } => {
                 count_lost(*count, *reason);
@@ -86,6 +93,7 @@ impl OutboxEvents {
         let mut trouble = self.trouble();
         let trouble = trouble.get_or_insert_with(|| Trouble { last_fault: now, logged: Reasons::default() });
         trouble.last_fault = now;
+        instruments().spool_errors.add(1, &[fault.kind]);
         self.spool.failing(HealthStatus::Degraded, fault);
         trouble.logged.is_new(fault)
     }
@@ -103,16 +111,16 @@ impl Observer for OutboxEvents {
 
 /// The failed operation that `event` reports, if it reports one.
 fn fault<'a>(event: &Event<'a>) -> Option<Fault<'a>> {
-    let (operation, source) = match *event {
-        Event::SyncFailed { error } => ("sync the spool".to_owned(), error),
-        Event::ReadFailed { error } => ("read a part of the spool".to_owned(), error),
-        Event::CleanupFailed { error } => ("clean up the spool".to_owned(), error),
+    let (kind, operation, source) = match *event {
+        Event::SyncFailed { error } => ("sync", "sync the spool".to_owned(), error),
+        Event::ReadFailed { error } => ("read", "read a part of the spool".to_owned(), error),
+        Event::CleanupFailed { error } => ("clean_up", "clean up the spool".to_owned(), error),
         Event::LeftoverUnreadable { directory, error } => {
-            (format!("read messages of an earlier start in {}", directory.display()), error)
+            ("read", format!("read messages of an earlier start in {}", directory.display()), error)
         }
         _ => return None,
     };
-    Some(Fault { operation, source })
+    Some(Fault { kind, operation, source })
 }
 
 fn log(event: &Event<'_>) {

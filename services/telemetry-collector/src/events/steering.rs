@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use telemetry_proto::v1::{CallerLogin, ControlAction, ControlEvent};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::errors::{TelemetryError, report};
 use crate::instruments::instruments;
@@ -41,11 +41,16 @@ pub(crate) fn state_file_ignored(path: &Path, failure: &dyn std::error::Error) {
     );
 }
 
-pub(crate) fn state_file_failed(failure: &TelemetryError) {
-    warn!(
-        error = report(failure),
-        "the change is in force, but a restart would undo it; retrying until the state file can be written"
-    );
+pub(crate) fn state_file_failed(failure: &TelemetryError, is_first: bool) {
+    instruments().state_file_errors.add(1, &[]);
+    if is_first {
+        warn!(
+            error = report(failure),
+            "the change is in force, but a restart would undo it; retrying until the state file can be written"
+        );
+    } else {
+        debug!(error = report(failure), "the state file still cannot be written");
+    }
 }
 
 pub(crate) fn state_file_recovered(path: &Path) {

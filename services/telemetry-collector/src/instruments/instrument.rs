@@ -78,6 +78,11 @@ impl Counter {
         self.series.with(values, AtomicU64::default, |sum| sum.fetch_add(count, Ordering::Relaxed));
     }
 
+    /// Name in Health: that in OpenTelemetry, without the collector's prefix.
+    pub(crate) fn short_name(&self) -> String {
+        self.about.name.trim_start_matches("collector.").replace('.', "_")
+    }
+
     /// The sum over all attributes.
     pub fn total(&self) -> u64 {
         self.values().into_iter().map(|(_, value)| value).sum()

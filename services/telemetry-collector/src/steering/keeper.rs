@@ -88,9 +88,7 @@ impl Keeper {
 
     fn failed(&mut self, error: io::Error) {
         let error = TelemetryError::system(format!("write the state file {}", self.path.display()), error);
-        if !std::mem::replace(&mut self.is_failing, true) {
-            events::state_file_failed(&error);
-        }
+        events::state_file_failed(&error, !std::mem::replace(&mut self.is_failing, true));
         self.health.failing(HealthStatus::Degraded, &error);
     }
 }
