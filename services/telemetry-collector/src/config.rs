@@ -27,7 +27,7 @@ use telemetry_settings::{InForce, Reader};
 
 pub use self::control::ControlConfig;
 pub use self::http::HttpConfig;
-pub use self::otel::OtelConfig;
+pub use self::otel::{Export, OtelConfig, OtlpProtocol};
 use crate::errors::TelemetryResult;
 use crate::interval::Interval;
 use crate::publishers::DeliveryMode;
@@ -197,8 +197,10 @@ impl Config {
     /// Every setting in force and where it comes from, passwords masked; a shell can source it.
     #[must_use]
     pub fn print(&self) -> String {
-        let exported = |on| if on { "exported" } else { "off" };
-        let (traces, metrics) = (exported(self.otel.traces), exported(self.otel.metrics));
+        let shown = |export: Option<Export>| {
+            export.map_or("off".to_owned(), |export| format!("exported by {}", export.protocol))
+        };
+        let (traces, metrics) = (shown(self.otel.traces), shown(self.otel.metrics));
         let mut text = format!("{}# OpenTelemetry: traces {traces}, metrics {metrics}\n", self.in_force.print());
         for problem in &self.otel.problems {
             let _ = writeln!(text, "# {problem}");

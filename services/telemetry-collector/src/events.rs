@@ -7,6 +7,7 @@ mod access;
 mod backlog;
 mod control;
 mod delivery;
+mod export;
 mod outbox;
 mod reasons;
 mod sampling;
@@ -28,6 +29,7 @@ pub(crate) use delivery::{
     delivered, destination_behind, first_delivered, outage_began, outage_ended, outage_goes_on, outage_reason_changed,
     publish_failed, trimming_began, trimming_ended,
 };
+pub(crate) use export::{export_failed, exported_again};
 pub(crate) use outbox::OutboxEvents;
 pub(crate) use reasons::Reasons;
 pub(crate) use sampling::{collection_failed, collection_recovered, sampled, tick_began, ticks_skipped};

@@ -26,6 +26,7 @@ pub mod delivery;
 pub mod errors;
 mod events;
 pub mod health;
+mod host_metrics;
 pub mod http;
 pub mod instruments;
 mod interval;

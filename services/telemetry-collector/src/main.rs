@@ -6,6 +6,7 @@ use clap::Parser;
 use telemetry_collector::{Config, Service, TelemetryError, TelemetryResult, observability};
 use telemetry_process::{block_on, exit, print_settings, shutdown_on_signal, warn_of_ignored};
 use tracing::warn;
+use uuid::Uuid;
 
 /// Samples the host and delivers every sample to a Redis list, losing none silently.
 ///
@@ -36,10 +37,11 @@ fn run(cli: &Cli) -> TelemetryResult<()> {
 async fn serve(config: &Config) -> TelemetryResult<()> {
     let shutdown = shutdown_on_signal(|| warn!("second signal: ending at once; messages that wait are lost"))
         .map_err(|error| TelemetryError::system("listen for signals", error))?;
-    let observability = observability::init(&config.log, &config.otel)?;
+    let instance_id = Uuid::new_v4();
+    let observability = observability::init(&config.log, &config.otel, instance_id)?;
     warn_of_ignored(config.ignored());
     let served = match Service::from_config(config).await {
-        Ok(service) => service.run(shutdown).await,
+        Ok(service) => service.with_instance_id(instance_id).with_meter(observability.meter()).run(shutdown).await,
         Err(error) => Err(error),
     };
     observability.shutdown().await;

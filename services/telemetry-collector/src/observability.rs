@@ -1,18 +1,22 @@
 //! Log lines on standard error, and spans and metrics over OTLP where OpenTelemetry is told to send them.
 
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::MeterProvider;
+mod otlp;
+mod resource;
+mod watched;
+
+use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use telemetry_process::logs::{self, LogSettings};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use uuid::Uuid;
 
+use crate::collectors::{HostIdentity, HostRoot, Sysinfo};
 use crate::config::OtelConfig;
-use crate::errors::{InvalidSetting, TelemetryError, TelemetryResult};
+use crate::errors::{TelemetryError, TelemetryResult};
 use crate::instruments::instruments;
 
 /// Name of the instrumentation scope.
@@ -26,11 +30,11 @@ pub struct Observability {
 }
 
 /// Puts logs, and what `otel` asks for, in place for the whole process. What cannot be exported is warned of and left out: it
-/// is no reason not to sample. Call it once, inside the runtime.
+/// is no reason not to sample. `instance_id` is the identity of this start. Call it once, inside the runtime.
 ///
 /// # Errors
 /// [`System`](TelemetryError::System) when logs are in place already.
-pub fn init(log: &LogSettings, otel: &OtelConfig) -> TelemetryResult<Observability> {
+pub fn init(log: &LogSettings, otel: &OtelConfig, instance_id: Uuid) -> TelemetryResult<Observability> {
     let mut problems = otel.problems.clone();
     // What is wrong for both is one problem.
     let mut keep = |problem| {
@@ -38,9 +42,9 @@ pub fn init(log: &LogSettings, otel: &OtelConfig) -> TelemetryResult<Observabili
             problems.push(problem);
         }
     };
-    let resource = resource(&otel.service_name);
-    let tracer = otel.traces.then(|| tracer_provider(&resource)).and_then(|made| made.map_err(&mut keep).ok());
-    let meter = otel.metrics.then(|| meter_provider(&resource)).and_then(|made| made.map_err(&mut keep).ok());
+    let resource = resource_of(otel, instance_id);
+    let tracer = otel.traces.and_then(|export| otlp::tracer_provider(export, &resource).map_err(&mut keep).ok());
+    let meter = otel.metrics.and_then(|export| otlp::meter_provider(export, &resource).map_err(&mut keep).ok());
 
     let spans = tracer.as_ref().map(|provider| {
         tracing_opentelemetry::layer().with_tracer(provider.tracer(SCOPE)).with_filter(exported_spans())
@@ -56,6 +60,12 @@ pub fn init(log: &LogSettings, otel: &OtelConfig) -> TelemetryResult<Observabili
 }
 
 impl Observability {
+    /// Where further metrics can be exported, if any are.
+    #[must_use]
+    pub fn meter(&self) -> Option<Meter> {
+        self.meter.as_ref().map(|provider| provider.meter(SCOPE))
+    }
+
     /// Sends what is still to be sent. An exporter that does not answer costs no more than its own time limit.
     pub async fn shutdown(self) {
         // The providers block while the exporter's connection is served by this runtime.
@@ -77,21 +87,11 @@ fn exported_spans() -> Targets {
         .with_target("telemetry_collector::control::calls", LevelFilter::DEBUG)
 }
 
-fn tracer_provider(resource: &Resource) -> Result<SdkTracerProvider, InvalidSetting> {
-    let exporter = SpanExporter::builder().with_tonic().build().map_err(not_usable)?;
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build())
-}
-
-fn meter_provider(resource: &Resource) -> Result<SdkMeterProvider, InvalidSetting> {
-    let exporter = MetricExporter::builder().with_tonic().build().map_err(not_usable)?;
-    Ok(SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource.clone()).build())
-}
-
-fn not_usable(error: ExporterBuildError) -> InvalidSetting {
-    InvalidSetting::new("OTEL_EXPORTER_OTLP_*", format!("{error}; use an endpoint such as http://127.0.0.1:4317"))
-}
-
-fn resource(service_name: &str) -> Resource {
-    let version = KeyValue::new("service.version", crate::version());
-    Resource::builder().with_attribute(version).with_service_name(service_name.to_owned()).build()
+/// The resource, which is read only if something is exported.
+fn resource_of(otel: &OtelConfig, instance_id: Uuid) -> Resource {
+    if otel.traces.is_none() && otel.metrics.is_none() {
+        return Resource::builder_empty().build();
+    }
+    let host = HostIdentity::read(&HostRoot::default(), &Sysinfo::new());
+    resource::resource(otel.service_name.as_deref(), instance_id, &host)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::OptionFuture;
+use opentelemetry::metrics::Meter;
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use telemetry_redis::{Backoff, RetrySettings};
 use telemetry_server::{Address, Listener};
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
@@ -22,6 +24,7 @@ use crate::delivery::Delivery;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events::{self, OutboxEvents};
 use crate::health::{Component, HealthBoard};
+use crate::host_metrics;
 use crate::http;
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
@@ -94,6 +97,8 @@ pub struct Http {
 /// ```
 pub struct Service {
     parts: Parts,
+    instance_id: Uuid,
+    meter: Option<Meter>,
 }
 
 impl Service {
@@ -159,7 +164,19 @@ impl Service {
     /// A service of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts, instance_id: Uuid::new_v4(), meter: None }
+    }
+
+    /// The same service with an identity that the caller has chosen: the one that OpenTelemetry is told.
+    #[must_use]
+    pub fn with_instance_id(self, instance_id: Uuid) -> Self {
+        Self { instance_id, ..self }
+    }
+
+    /// The same service, which also exports the latest sample of the host to `meter`, if there is one.
+    #[must_use]
+    pub fn with_meter(self, meter: Option<Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// Where the control API listens.
@@ -190,11 +207,11 @@ impl Service {
             self.parts;
         let Parts { steering, spool, publisher, retry, grace, clock, .. } = self.parts;
         let mut health = HealthBoard::new(clock.clone());
-        let stamper = Stamper::new({
+        let instance_id = self.instance_id;
+        let stamper = Stamper::of_instance(instance_id, {
             let clock = clock.clone();
             move || clock.now()
         });
-        let instance_id = stamper.instance_id();
         events::started(crate::version(), SCHEMA_VERSION, instance_id, interval, publisher.destination());
 
         if spool.is_some() {
@@ -222,6 +239,9 @@ impl Service {
             steering.restore(saved);
         }
         let snapshots = sampler.snapshots();
+        if let Some(meter) = &self.meter {
+            host_metrics::export_to(meter, &snapshots);
+        }
         let stop_control = CancellationToken::new();
         let watches = Watches::new(outbox.feed(), max_watches, stop_control.clone());
         let control = Control::new(sampler.snapshots(), steering.clone(), health.reader(), watches, settings);

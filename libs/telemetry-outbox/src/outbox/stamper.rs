@@ -17,7 +17,12 @@ pub struct Stamper {
 impl Stamper {
     /// A stamper that begins with number 1 of a new instance and asks `now` for the time of each message.
     pub fn new(now: impl Fn() -> SystemTime + Send + 'static) -> Self {
-        Self { instance_id: Uuid::new_v4(), last_sequence: 0, now: Box::new(now) }
+        Self::of_instance(Uuid::new_v4(), now)
+    }
+
+    /// The same for an instance whose identity the caller has made. It must be a new one.
+    pub fn of_instance(instance_id: Uuid, now: impl Fn() -> SystemTime + Send + 'static) -> Self {
+        Self { instance_id, last_sequence: 0, now: Box::new(now) }
     }
 
     /// The identity of this instance.

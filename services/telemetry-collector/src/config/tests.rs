@@ -41,8 +41,7 @@ fn an_empty_environment_gives_the_defaults() {
     let steering = &config.control.steering;
     assert_eq!((&steering.state_file, steering.max_changes_per_second), (&None, 5));
     assert_eq!((config.http.listen, config.http.ready), (None, vec![Component::Sampler, Component::Control]));
-    let service_name = "telemetry-collector".to_owned();
-    assert_eq!(config.otel, OtelConfig { traces: false, metrics: false, service_name, problems: Vec::new() });
+    assert_eq!(config.otel, OtelConfig { traces: None, metrics: None, service_name: None, problems: Vec::new() });
     assert_eq!(config.shutdown.grace, Duration::from_secs(5));
 }
 
@@ -240,7 +239,7 @@ fn a_secret_can_come_from_a_file() {
 
 fn otel(vars: &[(&str, &str)]) -> (bool, bool, Vec<String>) {
     let OtelConfig { traces, metrics, problems, .. } = config(vars).unwrap().otel;
-    (traces, metrics, problems.iter().map(ToString::to_string).collect())
+    (traces.is_some(), metrics.is_some(), problems.iter().map(ToString::to_string).collect())
 }
 
 const OTLP: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
@@ -264,21 +263,19 @@ fn open_telemetry_is_off_until_an_endpoint_is_set() {
 #[test]
 fn open_telemetry_names_the_service() {
     let name = |value| config(&[("OTEL_SERVICE_NAME", value)]).unwrap().otel.service_name;
-    assert_eq!((name("mine"), name("")), ("mine".to_owned(), "telemetry-collector".to_owned()));
+    assert_eq!((name("mine").as_deref(), name("")), (Some("mine"), None));
 }
 
 #[test]
 fn what_open_telemetry_cannot_export_is_left_out_with_its_reason() {
-    let protocol =
-        "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/protobuf\" is not built in; use grpc (port 4317 of most receivers)";
-    let everywhere = [OTLP, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
+    let protocol = "OTEL_EXPORTER_OTLP_PROTOCOL: \"http/json\" is not built in; use http/protobuf or grpc";
+    let everywhere = [OTLP, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     assert_eq!(otel(&everywhere), (false, false, vec![protocol.to_owned()]));
     let printed = config(&everywhere).unwrap().print();
     assert!(printed.ends_with(&format!("# OpenTelemetry: traces off, metrics off\n# {protocol}\n")), "{printed}");
 
-    let of_traces =
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: \"http/json\" is not built in; use grpc (port 4317 of most receivers)";
-    let vars = [OTLP, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")];
+    let of_traces = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: \"GRPC\" is not built in; use http/protobuf or grpc";
+    let vars = [OTLP, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "GRPC")];
     assert_eq!(otel(&vars), (false, true, vec![of_traces.to_owned()]));
 
     let https =
@@ -291,7 +288,7 @@ fn what_open_telemetry_cannot_export_is_left_out_with_its_reason() {
 fn a_setting_of_one_signal_counts_before_that_of_all() {
     let protocols = [
         OTLP,
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
     ];
@@ -305,10 +302,38 @@ fn a_setting_of_one_signal_counts_before_that_of_all() {
 }
 
 #[test]
+fn the_protocol_follows_the_port_unless_it_is_set() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let protocols = |vars: &[(&str, &str)]| {
+        let OtelConfig { traces, metrics, .. } = config(vars).unwrap().otel;
+        [traces, metrics].map(|export| export.unwrap().protocol.to_string())
+    };
+    for (endpoint, protocol) in [
+        ("http://127.0.0.1:4317", "grpc"),
+        ("http://[::1]:4317/", "grpc"),
+        ("localhost:4317", "grpc"),
+        ("http://127.0.0.1:4318", "http/protobuf"),
+        ("http://otel", "http/protobuf"),
+        ("http://otel/4317", "http/protobuf"),
+        ("http://otel:14317/tenant", "http/protobuf"),
+    ] {
+        assert_eq!(protocols(&[(ENDPOINT, endpoint)]), [protocol, protocol], "{endpoint}");
+        for set in ["grpc", "http/protobuf"] {
+            let vars = [(ENDPOINT, endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", set)];
+            if endpoint.starts_with("http://") {
+                assert_eq!(protocols(&vars), [set, set], "{endpoint}");
+            }
+        }
+    }
+    let mixed = [OTLP, ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:9090/api/v1/otlp/v1/metrics")];
+    assert_eq!(protocols(&mixed), ["grpc", "http/protobuf"]);
+}
+
+#[test]
 fn a_value_of_open_telemetry_that_is_not_utf_8_is_left_out() {
     let bytes = OsString::from_vec(vec![0xff]);
     let config = Config::from_vars([("OTEL_EXPORTER_OTLP_ENDPOINT".into(), bytes)]).unwrap();
-    assert_eq!((config.otel.traces, config.otel.problems.len()), (false, 1), "{:?}", config.otel);
+    assert_eq!((config.otel.traces, config.otel.problems.len()), (None, 1), "{:?}", config.otel);
 }
 
 #[test]

@@ -238,14 +238,36 @@ const OPEN_TELEMETRY: Standard = Standard {
     variables: &[
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "Where spans and metrics go, such as http://127.0.0.1:4317; https is not built in. Unset = nowhere.",
+            "Where spans and metrics go, such as http://127.0.0.1:4318. By HTTP, /v1/traces and /v1/metrics are appended; https is not \
+             built in. Unset = nowhere.",
         ),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans only."),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics only."),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc, the only protocol that is built in."),
-        ("OTEL_SERVICE_NAME", "Name of the service; default telemetry-collector."),
-        ("OTEL_RESOURCE_ATTRIBUTES", "More attributes of the resource: name=value pairs separated by commas."),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "The same for spans only. By HTTP, nothing is appended."),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "The same for metrics only. By HTTP, nothing is appended."),
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "http/protobuf or grpc. Unset = grpc if the port of the endpoint is 4317, which is assigned to it, otherwise \
+             http/protobuf.",
+        ),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "The same for spans only."),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "The same for metrics only."),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "Headers of each request, such as api-key=secret; also OTEL_EXPORTER_OTLP_TRACES_HEADERS and OTEL_EXPORTER_OTLP_METRICS_HEADERS.",
+        ),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "Milliseconds until an export that is not answered has failed; default 10000."),
+        ("OTEL_SERVICE_NAME", "Name of the service (service.name); default telemetry-collector."),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "Attributes of the resource, which count before those that the collector finds: name=value pairs separated by commas.",
+        ),
         ("OTEL_METRIC_EXPORT_INTERVAL", "Milliseconds between two exports of metrics; default 60000."),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "Which traces are exported, such as parentbased_traceidratio; default parentbased_always_on.",
+        ),
+        ("OTEL_TRACES_SAMPLER_ARG", "Argument of the sampler, such as 0.1."),
+        ("OTEL_TRACES_EXPORTER", "none = export no spans."),
+        ("OTEL_METRICS_EXPORTER", "none = export no metrics."),
         ("OTEL_SDK_DISABLED", "true = export nothing."),
     ],
 };

@@ -5,4 +5,5 @@
 
 pub mod collector;
 pub mod http;
+pub mod otlp;
 pub mod publisher;
