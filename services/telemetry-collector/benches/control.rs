@@ -98,7 +98,7 @@ async fn collect(redis_url: String, started: Sender<String>) {
     let vars = [("TELEMETRY_REDIS__URL", redis_url.as_str()), ("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:0")];
     let config = Config::from_vars(vars.map(|(name, value)| (name.into(), value.into()))).unwrap();
     let service = Service::from_config(&config).await.unwrap();
-    started.send(format!("http://{}", service.control_address().unwrap())).unwrap();
+    started.send(format!("http://{}", service.control_address())).unwrap();
     service.run(CancellationToken::new()).await.unwrap();
 }
 
