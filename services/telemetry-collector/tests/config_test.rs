@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceReq
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use support::collector::{self, Collector};
+use support::login::{Login, TokenFile, hash};
 use telemetry_proto::v1::{
     GetConfigRequest, GetSnapshotRequest, HealthRequest, SetIntervalRequest, Setting, SettingOrigin,
     WatchSnapshotsRequest,
@@ -113,14 +114,19 @@ impl MetricsService for Receiver {
     }
 }
 
+const CONTROL_TOKEN: &str = "control-t0ken";
+const WRONG_TOKEN: &str = "wr0ng-token";
+
 /// Every answer of the control API, as text.
-async fn answers(collector: &Collector) -> String {
+async fn answers(collector: &Collector, login: &Login) -> String {
     let mut control = collector.control().await;
-    let mut text = format!("{:?}\n", control.get_config(GetConfigRequest {}).await.unwrap());
-    text += &format!("{:?}\n", control.health(HealthRequest {}).await.unwrap());
-    text += &format!("{:?}\n", control.get_snapshot(GetSnapshotRequest::default()).await.unwrap());
-    text += &format!("{:?}\n", control.set_interval(SetIntervalRequest::default()).await.unwrap_err());
-    let watch = control.watch_snapshots(WatchSnapshotsRequest { delivery: true }).await.unwrap();
+    let mut text = format!("{:?}\n", control.get_config(login.on(GetConfigRequest {})).await.unwrap());
+    text += &format!("{:?}\n", control.health(login.on(HealthRequest {})).await.unwrap());
+    text += &format!("{:?}\n", control.get_snapshot(login.on(GetSnapshotRequest::default())).await.unwrap());
+    text += &format!("{:?}\n", control.set_interval(login.on(SetIntervalRequest::default())).await.unwrap_err());
+    let wrong = Login::token(WRONG_TOKEN);
+    text += &format!("{:?}\n", control.health(wrong.on(HealthRequest {})).await.unwrap_err());
+    let watch = control.watch_snapshots(login.on(WatchSnapshotsRequest { delivery: true })).await.unwrap();
     let mut watch = watch.into_inner();
     for _ in 0..4 {
         text += &format!("{:?}\n", watch.message().await.unwrap());
@@ -128,7 +134,7 @@ async fn answers(collector: &Collector) -> String {
     let symbol = MessageRequest::FileContainingSymbol("telemetry.v1.ControlService".to_owned());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
     let mut reflection = ServerReflectionClient::new(collector.channel().await);
-    let described = reflection.server_reflection_info(Request::new(tokio_stream::once(request))).await.unwrap();
+    let described = reflection.server_reflection_info(login.on(tokio_stream::once(request))).await.unwrap();
     text + &format!("{:?}", described.into_inner().message().await.unwrap())
 }
 
@@ -141,6 +147,8 @@ async fn shows_no_secret_anywhere() {
     let authority = Authority::new();
     let redis = TlsServer::start(&authority, "127.0.0.1", true).await;
     let client = authority.trusted_with_certificate();
+    let (control_token, login) =
+        (TokenFile::new(&[("operator", "control", CONTROL_TOKEN)]), Login::token(CONTROL_TOKEN));
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().unwrap().to_str().unwrap().to_owned();
     let (ca, cert, key) = (path(&client.ca), path(&client.cert), path(&client.key));
     let mut administrator = redis.server.connect().await.unwrap();
@@ -168,6 +176,7 @@ async fn shows_no_secret_anywhere() {
         ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
         ("TELEMETRY_RETRY__REJECTED", "100ms"),
         ("TELEMETRY_LOG__FILTER", "debug"),
+        control_token.var(),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
         ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
@@ -176,15 +185,15 @@ async fn shows_no_secret_anywhere() {
     let printed = collector::run(&["--print-config"], &vars).await;
     let mut collector = Collector::start(&vars).await;
     eventually("messages are delivered", async || collector.log().contains("first message delivered")).await;
-    let mut shown = answers(&collector).await;
+    let mut shown = answers(&collector, &login).await;
 
     command(&["CONFIG", "SET", "requirepass", "another"]).await;
     command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     eventually("the login is refused", async || {
-        answers(&collector).await.contains("WRONGPASS") && collector.log().contains("WRONGPASS")
+        answers(&collector, &login).await.contains("WRONGPASS") && collector.log().contains("WRONGPASS")
     })
     .await;
-    shown += &answers(&collector).await;
+    shown += &answers(&collector, &login).await;
     eventually("spans are exported", async || receiver.text().contains("publish")).await;
     collector.signal("TERM");
     collector.ended().await;
@@ -192,7 +201,15 @@ async fn shows_no_secret_anywhere() {
     let everything = [shown, collector.log(), receiver.text(), printed.stdout, printed.stderr].concat();
     assert!(everything.contains("default:***@"), "the URL is shown without its password");
     let key = fs::read_to_string(&key).unwrap();
-    let secrets = key.lines().filter(|line| !line.starts_with("-----")).chain([PASSWORD, TOKEN]);
+    let control_hash = hash(CONTROL_TOKEN);
+    let control_hash = control_hash.trim_start_matches("sha256:");
+    let secrets = key.lines().filter(|line| !line.starts_with("-----")).chain([
+        PASSWORD,
+        TOKEN,
+        CONTROL_TOKEN,
+        WRONG_TOKEN,
+        control_hash,
+    ]);
     for secret in secrets {
         let at = everything.find(secret);
         let around = at.map(|at| &everything[at.saturating_sub(200)..(at + 100).min(everything.len())]);

@@ -134,7 +134,7 @@ pub(super) const CALL_TIMEOUT: &Variable = &Variable {
     name: "TELEMETRY_CONTROL__CALL_TIMEOUT",
     default: "5s",
     allowed: "a duration from 100ms to 10m, such as 5s",
-    meaning: "Time until a call is answered; then it ends with DEADLINE_EXCEEDED. A watch may last as long as it likes.",
+    meaning: "Time until a call is answered; it then ends with CANCELLED. A watch may last as long as it likes.",
     secret: false,
 };
 

@@ -1,16 +1,18 @@
 //! Runs the collector as a separate process.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use telemetry_proto::v1::control_service_client::ControlServiceClient;
-use telemetry_testing::{Finished, Process};
+use telemetry_testing::{Finished, Process, eventually};
 use tonic::transport::Channel;
 
 /// A running collector process with its own environment, killed when the test ends.
 pub struct Collector {
     process: Process,
-    address: SocketAddr,
+    /// Absent if it listens on a Unix socket.
+    address: Option<SocketAddr>,
 }
 
 impl Collector {
@@ -23,7 +25,21 @@ impl Collector {
     pub async fn start_through(wrapper: &[&str], vars: &[(&str, &str)]) -> Self {
         let mut process = Process::start(&mut command(wrapper, vars)).unwrap();
         let address = process.address("control API listening").await;
-        Self { process, address }
+        Self { process, address: Some(address) }
+    }
+
+    /// Starts a collector that listens on the Unix socket `path`, with `vars` as its settings.
+    pub async fn start_on_socket(path: &Path, vars: &[(&str, &str)]) -> Self {
+        let address = format!("unix://{}", path.display());
+        let mut process =
+            Process::start(&mut command(&[], &[&[("TELEMETRY_CONTROL__LISTEN", address.as_str())], vars].concat()))
+                .unwrap();
+        eventually("it listens", async || {
+            assert!(!process.has_ended(), "{}", process.stderr());
+            process.stderr().contains("control API listening")
+        })
+        .await;
+        Self { process, address: None }
     }
 
     /// Listen address of HTTP, if `TELEMETRY_HTTP__LISTEN` is among the settings.
@@ -38,11 +54,11 @@ impl Collector {
 
     /// Listen address of the control API.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.unwrap()
     }
 
     pub async fn channel(&self) -> Channel {
-        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+        Channel::from_shared(format!("http://{}", self.address())).unwrap().connect().await.unwrap()
     }
 
     pub async fn control(&self) -> ControlServiceClient<Channel> {

@@ -5,5 +5,6 @@
 
 pub mod collector;
 pub mod http;
+pub mod login;
 pub mod otlp;
 pub mod publisher;
