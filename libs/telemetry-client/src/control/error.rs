@@ -1,12 +1,27 @@
 //! Errors of calls to a collector's control API.
 
 use std::error::Error;
+use std::iter;
 use std::time::Duration;
 
 use thiserror::Error;
 use tonic::{Code, Status};
 
 type Cause = Box<dyn Error + Send + Sync>;
+
+/// Alerts of TLS (RFC 8446, section 6.2) about the client's certificate, as rustls names them.
+const CERTIFICATE_ALERTS: &[&str] = &[
+    "BadCertificate",
+    "UnsupportedCertificate",
+    "CertificateRevoked",
+    "CertificateExpired",
+    "CertificateUnknown",
+    "UnknownCA",
+    "AccessDenied",
+    // The signature of another CA with the same name.
+    "DecryptError",
+    "CertificateRequired",
+];
 
 /// A call to the control API failed.
 ///
@@ -60,7 +75,7 @@ pub enum ControlError {
     /// The collector asks for a login, or does not know the one that was given.
     #[error(
         "cannot {call}: the collector does not accept the login, give a valid bearer token or client certificate: {}",
-        source.message()
+        said(source)
     )]
     Unauthenticated {
         /// The call.
@@ -126,9 +141,12 @@ impl ControlError {
 
     pub(super) fn from_status(call: &'static str, status: Status) -> Self {
         let source = Box::new(status);
+        if is_refused_certificate(&source) {
+            return Self::Unauthenticated { call, source };
+        }
         match source.code() {
             // Only the client's own statuses have a source: here the connection broke.
-            Code::Unknown | Code::Internal if source.source().is_some() => Self::Unavailable { call, source },
+            Code::Unknown | Code::Internal if causes(&source).next().is_some() => Self::Unavailable { call, source },
             // The client reports its own timeout as Cancelled, the server as DeadlineExceeded.
             Code::Cancelled | Code::DeadlineExceeded => Self::TimedOut { call, source },
             Code::Unavailable | Code::Aborted => Self::Unavailable { call, source },
@@ -149,10 +167,22 @@ impl ControlError {
 
 /// What a status says, with the cause at its root: of a connection that failed, the status has only the step.
 fn said(status: &Status) -> String {
-    let mut root: &dyn Error = status;
-    while let Some(cause) = root.source() {
-        root = cause;
+    let root = causes(status).last().map(ToString::to_string);
+    match root {
+        Some(root) if !status.message().contains(&root) => format!("{}: {root}", status.message()),
+        _ => status.message().to_owned(),
     }
-    let (message, root) = (status.message(), root.to_string());
-    if status.source().is_none() || message.contains(&root) { message.to_owned() } else { format!("{message}: {root}") }
+}
+
+/// Whether the collector ended the TLS handshake because the client's certificate is missing or not accepted.
+fn is_refused_certificate(status: &Status) -> bool {
+    // h2 keeps only the text of the error that rustls reports.
+    let alert = causes(status).last().map(ToString::to_string);
+    let alert = alert.as_deref().and_then(|text| text.strip_prefix("received fatal alert: "));
+    alert.is_some_and(|alert| CERTIFICATE_ALERTS.contains(&alert))
+}
+
+/// What caused a status, from the nearest to the root. Only the client's own statuses have causes.
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    iter::successors(status.source(), |&cause| cause.source())
 }
