@@ -26,6 +26,17 @@ pub enum FeedEvent {
     Missed(u64),
 }
 
+/// How many messages of this instance are in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Messages that wait, in memory or on disk.
+    pub pending: u64,
+    /// Messages that the destination has acknowledged. Those that it lost again and that are pending once more do not count.
+    pub acknowledged: u64,
+    /// Numbers without a message: given up, damaged on disk, or never valid.
+    pub lost: u64,
+}
+
 /// Follows what happens to the messages of an outbox, in the order in which it happens.
 ///
 /// It begins with updates that name the messages that are pending; there is one even if none is. Every later change follows,
@@ -69,6 +80,7 @@ impl Subscription {
 #[derive(Debug)]
 pub(crate) struct Account {
     pending: RangeInclusiveSet<u64>,
+    tally: Tally,
     /// Lost numbers that subscriptions have not been told of.
     untold: Vec<(GapReason, RangeInclusiveSet<u64>)>,
     subscriptions: broadcast::Sender<FeedEvent>,
@@ -77,7 +89,11 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn new() -> Self {
         let subscriptions = broadcast::Sender::new(FEED_EVENTS_MAX);
-        Self { pending: RangeInclusiveSet::new(), untold: Vec::new(), subscriptions }
+        Self { pending: RangeInclusiveSet::new(), tally: Tally::default(), untold: Vec::new(), subscriptions }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
     }
 
     pub(crate) fn subscribe(&self) -> Subscription {
@@ -89,6 +105,7 @@ impl Account {
     /// `message` was made.
     pub(crate) fn made(&mut self, message: &Arc<TelemetryMessage>) {
         self.pending.insert(message.sequence..=message.sequence);
+        self.tally.pending += 1;
         if self.is_followed() {
             self.tell(FeedEvent::Message(Arc::clone(message)));
         }
@@ -96,6 +113,7 @@ impl Account {
 
     /// No message could be made for `number`.
     pub(crate) fn not_made(&mut self, number: u64, reason: GapReason) {
+        self.tally.lost += 1;
         if self.is_followed() {
             self.tell_state([number..=number], DeliveryState::Lost, Some(reason));
         }
@@ -104,12 +122,14 @@ impl Account {
     /// The destination has acknowledged `numbers`, which ascend.
     pub(crate) fn acknowledged(&mut self, numbers: impl IntoIterator<Item = u64>) {
         let settled: Vec<_> = ranges(numbers).into_iter().flat_map(|numbers| self.settle(&numbers)).collect();
+        self.tally.acknowledged += count(&settled);
         self.tell_state(settled, DeliveryState::Acknowledged, None);
     }
 
     /// `numbers` are lost. It is told with [`tell_losses`](Self::tell_losses).
     pub(crate) fn lost(&mut self, numbers: &RangeInclusive<u64>, reason: GapReason) {
         let settled = self.settle(numbers);
+        self.tally.lost += count(&settled);
         if !self.is_followed() {
             return;
         }
@@ -133,6 +153,8 @@ impl Account {
         let ranges = ranges(numbers);
         let again: Vec<_> = ranges.iter().flat_map(|range| self.pending.gaps(range)).collect();
         self.pending.extend(again.iter().cloned());
+        self.tally.pending += count(&again);
+        self.tally.acknowledged = self.tally.acknowledged.saturating_sub(count(&again));
         self.tell_state(again, DeliveryState::Pending, None);
     }
 
@@ -140,8 +162,9 @@ impl Account {
     fn settle(&mut self, numbers: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
         let clipped =
             |range: &RangeInclusive<u64>| *range.start().max(numbers.start())..=*range.end().min(numbers.end());
-        let settled = self.pending.overlapping(numbers).map(clipped).collect();
+        let settled: Vec<_> = self.pending.overlapping(numbers).map(clipped).collect();
         self.pending.remove(numbers.clone());
+        self.tally.pending -= count(&settled);
         settled
     }
 
@@ -192,4 +215,9 @@ fn ranges(numbers: impl IntoIterator<Item = u64>) -> Vec<RangeInclusive<u64>> {
         }
     }
     ranges
+}
+
+/// How many numbers `ranges`, which do not overlap, have.
+fn count(ranges: &[RangeInclusive<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end() - range.start() + 1).sum()
 }

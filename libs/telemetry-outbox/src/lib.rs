@@ -112,8 +112,8 @@
 //! [`Outbox::feed`] lets others see every message of this instance as soon as it has its number, and what becomes of it. A
 //! [`Subscription`] is told each number once as acknowledged or lost. After a rewind, what is delivered again is pending once
 //! more, from the moment at which it is read from disk; what is not kept any more stays acknowledged. Messages of earlier
-//! starts are not told. The feed waits for no subscription: one that falls behind is told how many events it missed. Without
-//! subscriptions it costs an entry in a set of ranges a message.
+//! starts are not told. [`Feed::tally`] counts messages by their state. The feed waits for no subscription: one that falls behind
+//! is told how many events it missed. Without subscriptions it costs an entry in a set of ranges a message.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -285,7 +285,7 @@ mod testing;
 pub use backlog::{Arrivals, Backlog};
 pub use batch::{Batch, EncodedMessage, Encoding};
 pub use error::SpoolError;
-pub use feed::{FEED_EVENTS_MAX, FEED_RANGES_MAX, FeedEvent, Subscription};
+pub use feed::{FEED_EVENTS_MAX, FEED_RANGES_MAX, FeedEvent, Subscription, Tally};
 pub use observer::{Event, NoObserver, Observer};
 pub use outbox::{Feed, Outbox, Stamper};
 pub use settings::{OnFull, OutboxSettings, SpoolSettings, SyncPolicy};

@@ -20,7 +20,7 @@ use gaps::Gaps;
 pub use stamper::Stamper;
 
 use crate::batch::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, Batch, EncodedMessage};
-use crate::feed::{Account, Subscription};
+use crate::feed::{Account, Subscription, Tally};
 use crate::loss::Loss;
 use crate::observer::{Event, Observer};
 use crate::settings::{OnFull, OutboxSettings};
@@ -240,6 +240,12 @@ impl Feed {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.shared.ledger().account.subscribe()
+    }
+
+    /// How many messages are in each state now.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.shared.ledger().account.tally()
     }
 }
 

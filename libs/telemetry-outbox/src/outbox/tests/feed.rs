@@ -4,7 +4,7 @@ use telemetry_proto::v1::DeliveryState::{Acknowledged, Lost, Pending};
 use telemetry_proto::v1::DeliveryUpdate;
 
 use super::*;
-use crate::feed::{FEED_EVENTS_MAX, FEED_RANGES_MAX, FeedEvent};
+use crate::feed::{FEED_EVENTS_MAX, FEED_RANGES_MAX, FeedEvent, Tally};
 use crate::testing::Told;
 
 fn delivery(event: Option<FeedEvent>) -> DeliveryUpdate {
@@ -177,7 +177,7 @@ proptest! {
 
     /// Whatever happens, and whenever somebody begins to follow: each number is told as pending and then once as acknowledged
     /// or lost, messages come in the order of their numbers, and in the end it is what became of them. A subscription that
-    /// begins late knows of what is pending what one from the beginning knows.
+    /// begins late knows of what is pending what one from the beginning knows. The tally counts what was told.
     #[test]
     fn each_number_is_told_once(
         all in proptest::collection::vec(happens(), 1..100),
@@ -198,6 +198,9 @@ proptest! {
             told.again.clear();
             told_late.again.clear();
             told.read(&mut from_the_beginning);
+            let [pending, acknowledged, lost] =
+                [Pending, Acknowledged, Lost].map(|state| told.that_are(state).len() as u64);
+            prop_assert_eq!(outbox.feed().tally(), Tally { pending, acknowledged, lost });
             following_late.iter_mut().for_each(|late| told_late.read(late));
             prop_assert_eq!(following_late.is_none() || told.that_are(Pending) == told_late.that_are(Pending), true);
         }
