@@ -1,7 +1,8 @@
-//! The HTTP server: probes for orchestrators and metrics for scrapers. It only reads, through handles.
+//! The HTTP server: probes for orchestrators, metrics for scrapers and a page for people. It only reads, through handles.
 
 mod headers;
 mod metrics;
+mod page;
 mod probes;
 
 use std::io;
@@ -12,14 +13,16 @@ use axum::middleware::map_response;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::page::Shown;
 use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
-use crate::health::{Component, HealthReader};
-use crate::sampler::SnapshotReader;
+use crate::health::Component;
 
-/// `/livez`, `/readyz` and `/metrics`. The collector is ready while all of the components in `ready` are serving.
-pub fn routes(health: HealthReader, ready: Vec<Component>, snapshots: SnapshotReader) -> Router {
-    probes::routes(health, ready).merge(metrics::routes(snapshots))
+/// `/`, `/livez`, `/readyz` and `/metrics`. The collector is ready while all of the components in `ready` are serving. What
+/// never ends by itself ends at `shutdown`.
+pub fn routes(shown: Shown, ready: Vec<Component>, shutdown: CancellationToken) -> Router {
+    let probes = probes::routes(shown.health.clone(), ready);
+    probes.merge(metrics::routes(shown.snapshots.clone())).merge(page::routes(shown, shutdown))
 }
 
 /// Serves `routes` on `listener` until `shutdown`, then finishes the requests in progress.

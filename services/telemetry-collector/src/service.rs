@@ -256,7 +256,9 @@ impl Service {
         let reporter = health.reporter(Component::Control);
         let controlling = control::serve(listener, control, serving, reporter, stop_control.clone());
         let http_task = http.map(|Http { listener, ready }| {
-            let routes = http::routes(health.reader(), ready, snapshots);
+            let (health, steering) = (health.reader(), steering.reader());
+            let shown = http::Shown { feed: outbox.feed(), snapshots, health, steering };
+            let routes = http::routes(shown, ready, stop_control.clone());
             tokio::spawn(http::serve(listener, routes, stop_control.clone()))
         });
         let steered = steering.run(state_file, health.reporter(Component::StateFile), stop_control.clone());

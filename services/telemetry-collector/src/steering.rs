@@ -331,6 +331,11 @@ impl SteeringReader {
     pub fn interval(&self) -> InForce {
         *self.in_force.borrow()
     }
+
+    /// Waits for a change. Returns `false` when there will be none.
+    pub async fn changed(&mut self) -> bool {
+        self.in_force.changed().await.is_ok()
+    }
 }
 
 /// What an earlier start kept in `state_file`. A file that cannot be read in time, or is damaged, is told and ignored.

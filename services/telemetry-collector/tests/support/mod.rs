@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod collector;
+pub mod events;
 pub mod http;
 pub mod login;
 pub mod otlp;
