@@ -25,6 +25,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   telemetryctl snapshot
+  telemetryctl watch --target web-1 --target web-2
   telemetryctl health --target web-1 --target web-2 --output json
   telemetryctl interval 200ms --for 10m --reason 'INC-42: slow disk'
   telemetryctl config --target dns:///telemetry.example.com:50051
@@ -126,6 +127,11 @@ pub(crate) enum When {
 pub(crate) enum Command {
     /// Show the latest sample
     Snapshot(SnapshotArgs),
+    /// Show collectors as they work: on a screen in a terminal, otherwise a line an event
+    ///
+    /// On the screen, q or Esc ends it, and the arrow keys select a target. A target that fails is tried again. Lines end
+    /// when every target has failed.
+    Watch,
     /// Show the status of the collector and of its components
     Health,
     /// Change the sampling interval, or return to that of the settings

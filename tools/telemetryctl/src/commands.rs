@@ -4,6 +4,7 @@ mod config;
 mod health;
 mod interval;
 mod snapshot;
+mod watch;
 
 use std::io;
 
@@ -29,6 +30,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, CommandError> {
     let session = Session::open(&cli.targets).await?;
     let exit = match &cli.command {
         Command::Snapshot(args) => snapshot::run(&session, &output, args).await?,
+        Command::Watch => watch::run(&session, &output).await?,
         Command::Health => health::run(&session, &output).await?,
         Command::Interval(args) => interval::run(&session, &output, args).await?,
         Command::Config => config::run(&session, &output).await?,

@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Settings,
     /// SIGINT ended the program.
     Interrupted,
+    /// SIGTERM ended the program.
+    Terminated,
 }
 
 /// The exit codes for `--help`.
@@ -36,7 +38,8 @@ Exit codes:
   64   an argument is wrong
   70   an error of telemetryctl itself
   78   a setting is wrong, such as a file that cannot be read
-  130  interrupted by Ctrl-C";
+  130  interrupted by Ctrl-C
+  143  ended by SIGTERM";
 
 impl Exit {
     /// The exit code when `failed` of `all` targets failed.
@@ -60,6 +63,7 @@ impl Exit {
             Self::Software => telemetry_process::exit::SOFTWARE,
             Self::Settings => telemetry_process::exit::CONFIG,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }
@@ -94,6 +98,7 @@ mod tests {
             Exit::Software,
             Exit::Settings,
             Exit::Interrupted,
+            Exit::Terminated,
         ] {
             let begin = format!("  {:<5}", exit.code());
             assert!(HELP.lines().any(|line| line.starts_with(&begin)), "{exit:?}");

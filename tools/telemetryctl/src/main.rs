@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod failure;
 mod fan_out;
+mod messages;
 mod output;
 mod session;
 mod target;
@@ -13,6 +14,7 @@ use std::io;
 use std::process::ExitCode;
 
 use telemetry_process::{block_on, report};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Cli;
 use crate::commands::CommandError;
@@ -32,9 +34,12 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Exit {
     let finished = block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             finished = commands::run(cli) => finished,
-            Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+            Some(()) = interrupt.recv() => Ok(Exit::Interrupted),
+            Some(()) = terminate.recv() => Ok(Exit::Terminated),
         }
     });
     match finished.unwrap_or_else(|error| Err(error.into())) {

@@ -1,5 +1,6 @@
 //! Results as text for people or JSON for programs.
 
+mod health;
 mod style;
 mod table;
 mod value;
@@ -9,9 +10,10 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
+pub(crate) use self::health::{health_name, health_style};
 pub(crate) use self::style::{Paint, Style};
 pub(crate) use self::table::{Cell, Table};
-pub(crate) use self::value::{clean, elapsed, number, percent, span, time};
+pub(crate) use self::value::{celsius, clean, elapsed, number, percent, span, time};
 use crate::cli::{Format, OutputArgs, When};
 use crate::fan_out::Answers;
 
@@ -40,6 +42,10 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// Whether text is coloured.
+    pub(crate) fn is_colored(&self) -> bool {
+        self.paint.is_on()
+    }
     /// Writes every answer: as JSON, or as `text` with a line for each failure on standard error.
     pub(crate) fn answers<T>(
         &self,

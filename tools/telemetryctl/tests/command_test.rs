@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 
-use support::{Collector, ctl, ctl_with, json, nobody};
+use support::{Collector, ctl, ctl_with, json, nobody, start_ctl};
 use telemetry_proto::v1::{GetConfigResponse, GetSnapshotResponse, HealthResponse, SetIntervalResponse};
 use telemetry_testing::{RedisServer, eventually};
 
@@ -176,15 +176,16 @@ async fn wrong_settings_end_with_78_and_a_line() {
 }
 
 #[tokio::test]
-async fn ends_with_130_when_interrupted() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = silent.local_addr().unwrap().to_string();
-    let words = [env!("CARGO_BIN_EXE_telemetryctl"), "health", "--target", &target, "--timeout", "1h"];
-    let mut process = telemetry_testing::Process::start(&mut telemetry_testing::Process::command(&words, &[])).unwrap();
-    // It has connected, so it listens for the signal.
-    let _connection = tokio::task::spawn_blocking(move || silent.accept().unwrap()).await.unwrap();
-    process.signal("INT");
-    assert_eq!(process.ended().await.code(), Some(130));
+async fn a_signal_ends_it_with_the_exit_code_of_a_shell() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = silent.local_addr().unwrap().to_string();
+        let mut process = start_ctl(&["health", "--target", &target, "--timeout", "1h"], &[]);
+        // It has connected, so it listens for the signal.
+        let _connection = tokio::task::spawn_blocking(move || silent.accept().unwrap()).await.unwrap();
+        process.signal(signal);
+        assert_eq!(process.ended().await.code(), Some(code));
+    }
 }
 
 #[tokio::test]

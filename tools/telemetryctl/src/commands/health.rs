@@ -9,7 +9,7 @@ use telemetry_proto::v1::{self as proto, HealthResponse, HealthStatus};
 
 use crate::exit::Exit;
 use crate::fan_out::Answers;
-use crate::output::{Cell, Output, Paint, Style, Table, elapsed};
+use crate::output::{Cell, Output, Paint, Style, Table, elapsed, health_name, health_style};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, output: &Output) -> io::Result<Exit> {
@@ -62,27 +62,7 @@ fn text(answers: &Answers<Health>, paint: Paint) -> String {
 }
 
 fn status(status: HealthStatus) -> Cell {
-    Cell::new(name(status), style(status))
-}
-
-/// The status as people read it.
-pub(super) fn name(status: HealthStatus) -> &'static str {
-    match status {
-        HealthStatus::Unspecified => "unknown",
-        HealthStatus::Starting => "starting",
-        HealthStatus::Serving => "serving",
-        HealthStatus::Degraded => "degraded",
-        HealthStatus::NotServing => "not serving",
-    }
-}
-
-/// What the status means.
-pub(super) fn style(status: HealthStatus) -> Style {
-    match status {
-        HealthStatus::Serving => Style::Good,
-        HealthStatus::Starting | HealthStatus::Degraded => Style::Warning,
-        HealthStatus::NotServing | HealthStatus::Unspecified => Style::Bad,
-    }
+    Cell::new(health_name(status), health_style(status))
 }
 
 #[cfg(test)]

@@ -4,15 +4,14 @@ use std::io;
 
 use serde_json::{Map, Value, json};
 use telemetry_client::control::{GroupSnapshot, Snapshot};
-use telemetry_proto::v1::telemetry_data::Metrics;
-use telemetry_proto::v1::telemetry_message::Payload;
-use telemetry_proto::v1::{CpuMetrics, TelemetryMessage, TelemetryMetadata};
+use telemetry_proto::v1::{CpuStates, TelemetryMessage};
 use telemetry_proto::well_known;
 
 use crate::cli::SnapshotArgs;
 use crate::exit::Exit;
 use crate::fan_out::Answers;
-use crate::output::{Cell, Output, Paint, Table, number, percent, span};
+use crate::messages::{interval, message_json, sample};
+use crate::output::{Cell, Output, Paint, Table, celsius, clean, number, percent, span};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, output: &Output, args: &SnapshotArgs) -> io::Result<Exit> {
@@ -44,12 +43,6 @@ fn group_json(snapshot: &GroupSnapshot) -> serde_json::Result<Value> {
     Ok(json!({"group": snapshot.group, "message": message_json(&snapshot.message)?, "age": age}))
 }
 
-/// A message in the schema's JSON, as it is in the queue.
-pub(super) fn message_json(message: &TelemetryMessage) -> serde_json::Result<Value> {
-    let json = message.to_json().map_err(serde::ser::Error::custom)?;
-    serde_json::from_slice(&json)
-}
-
 fn text(answers: &Answers<Snapshot>, paint: Paint) -> String {
     let mut table = Table::new(["TARGET", "HOST", "CPU", "LOAD 1M", "TEMP", "CORES", "INTERVAL", "AGE", "MESSAGE"]);
     for (target, snapshot) in answers.ok() {
@@ -60,9 +53,9 @@ fn text(answers: &Answers<Snapshot>, paint: Paint) -> String {
                 Cell::from(&metadata.hostname),
                 Cell::from(percent(cpu.usage_percent)),
                 Cell::from(number(cpu.load_averages.as_ref().map(|load| load.one))),
-                Cell::from(temperature(cpu.temperature_celsius)),
+                Cell::from(celsius(cpu.temperature_celsius)),
                 Cell::from(cpu.logical_count.to_string()),
-                Cell::from(interval(metadata)),
+                Cell::from(interval(metadata).map_or_else(|| "-".to_owned(), span)),
                 Cell::from(span(group.age)),
                 Cell::from(group.message.sequence.to_string()),
             ]);
@@ -82,7 +75,7 @@ fn details(message: &TelemetryMessage, paint: Paint) -> Option<String> {
     let system: Vec<_> = system.into_iter().filter(|text| !text.is_empty()).collect();
     let mut cores = Table::new(["CORE", "CPU", "USER", "SYSTEM", "IOWAIT", "STEAL", "MHZ", "TEMP"]);
     for core in &cpu.cores {
-        let state = |share: fn(&telemetry_proto::v1::CpuStates) -> f64| percent(core.states.as_ref().map(share));
+        let state = |share: fn(&CpuStates) -> f64| percent(core.states.as_ref().map(share));
         cores.row([
             Cell::from(core.core_id.to_string()),
             Cell::from(percent(core.usage_percent)),
@@ -91,24 +84,8 @@ fn details(message: &TelemetryMessage, paint: Paint) -> Option<String> {
             Cell::from(state(|states| states.iowait_percent)),
             Cell::from(state(|states| states.steal_percent)),
             Cell::from(core.frequency_mhz.map_or_else(|| "-".to_owned(), |mhz| format!("{mhz:.0}"))),
-            Cell::from(temperature(core.temperature_celsius)),
+            Cell::from(celsius(core.temperature_celsius)),
         ]);
     }
-    Some(format!("\n{}\n\n{}", crate::output::clean(&system.join(", ")), cores.render(paint)))
-}
-
-/// The sample in a message, if it holds one of the processors.
-pub(super) fn sample(message: &TelemetryMessage) -> Option<(&TelemetryMetadata, &CpuMetrics)> {
-    let Some(Payload::Data(data)) = &message.payload else { return None };
-    let Some(Metrics::Cpu(cpu)) = &data.metrics else { return None };
-    Some((data.metadata.as_ref()?, cpu))
-}
-
-fn interval(metadata: &TelemetryMetadata) -> String {
-    let interval = metadata.interval.and_then(|interval| std::time::Duration::try_from(interval).ok());
-    interval.map_or_else(|| "-".to_owned(), span)
-}
-
-fn temperature(celsius: Option<f64>) -> String {
-    celsius.map_or_else(|| "-".to_owned(), |celsius| format!("{celsius:.1}°C"))
+    Some(format!("\n{}\n\n{}", clean(&system.join(", ")), cores.render(paint)))
 }

@@ -32,6 +32,11 @@ impl Paint {
         Self { is_on }
     }
 
+    /// Whether there are colours.
+    pub(crate) fn is_on(self) -> bool {
+        self.is_on
+    }
+
     /// The text in the colour of `style`.
     pub(crate) fn paint(self, text: &str, style: Style) -> String {
         let mut painted = String::with_capacity(text.len());

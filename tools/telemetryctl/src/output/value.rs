@@ -20,6 +20,11 @@ pub(crate) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.2}"))
 }
 
+/// A temperature with one decimal.
+pub(crate) fn celsius(value: Option<f64>) -> String {
+    value.map_or_else(|| NONE.to_owned(), |celsius| format!("{celsius:.1}°C"))
+}
+
 /// A duration to the millisecond, such as `1m 30s`.
 pub(crate) fn span(span: Duration) -> String {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);

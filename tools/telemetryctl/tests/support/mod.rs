@@ -53,3 +53,9 @@ pub async fn ctl_with(args: &[&str], vars: &[(&str, &str)]) -> Finished {
 pub fn json(finished: &Finished) -> serde_json::Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
 }
+
+/// Starts telemetryctl with these arguments and this environment.
+pub fn start_ctl(args: &[&str], vars: &[(&str, &str)]) -> Process {
+    let words: Vec<_> = [env!("CARGO_BIN_EXE_telemetryctl")].into_iter().chain(args.iter().copied()).collect();
+    Process::start(&mut Process::command(&words, vars)).unwrap()
+}
