@@ -157,6 +157,9 @@ async fn warns_once_of_an_export_that_is_not_offered_and_keeps_sampling() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317", "such as http://127.0.0.1:4317"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318", "such as http://127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "no URL at all", "such as http://127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "user:hunter2@127.0.0.1:4317", "such as http://127.0.0.1:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@127.0.0.1:4317/ /", "such as http://127.0.0.1:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@[zz]", "such as http://127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a number of milliseconds"),
     ] {
         let _: u64 = redis.command(&["DEL", "telemetry:queue"]).await;
@@ -168,6 +171,7 @@ async fn warns_once_of_an_export_that_is_not_offered_and_keeps_sampling() {
         let warnings: Vec<_> = log.lines().filter(|line| line.contains("are not exported")).collect();
         assert!(!warnings.is_empty() && warnings.iter().all(|line| line.contains(remedy)), "{name}={value}: {log}");
         assert_eq!(warnings.len(), 1, "{name}={value}: {log}");
+        assert!(!log.contains("hunter2"), "{name}={value}: {log}");
     }
 }
 

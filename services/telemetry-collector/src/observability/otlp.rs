@@ -41,8 +41,9 @@ pub(super) fn meter_provider(export: Export, resource: &Resource) -> Result<SdkM
     Ok(SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource.clone()).build())
 }
 
-fn not_usable(error: ExporterBuildError) -> InvalidSetting {
-    InvalidSetting::new("OTEL_EXPORTER_OTLP_*", format!("{error}; use an endpoint such as http://127.0.0.1:4317"))
+/// The error itself is left out: it has the endpoint, in which there may be a password.
+fn not_usable(_: ExporterBuildError) -> InvalidSetting {
+    InvalidSetting::new("OTEL_EXPORTER_OTLP_*", "cannot be used; use an endpoint such as http://127.0.0.1:4317")
 }
 
 /// A client of HTTP that works in the runtime. OpenTelemetry exports from threads of its own, where there is none.
