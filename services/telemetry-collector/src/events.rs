@@ -32,13 +32,23 @@ pub(crate) use delivery::{
 pub(crate) use export::{export_failed, exported_again};
 pub(crate) use outbox::OutboxEvents;
 pub(crate) use reasons::Reasons;
-pub(crate) use sampling::{collection_failed, collection_recovered, sampled, tick_began, ticks_skipped};
+pub(crate) use sampling::{
+    collection_failed, collection_recovered, sampled, sampling_began, tick_began, ticks_skipped,
+};
 pub(crate) use steering::{
     interval_changed, saved_change_has_ended, state_file_failed, state_file_ignored, state_file_recovered,
 };
 
 pub(crate) fn started(version: &str, schema: &str, instance_id: Uuid, interval: Interval, destination: &str) {
+    begin_counters();
     info!(version, schema, %instance_id, %interval, destination, "collector started");
+}
+
+/// Shows what has not happened yet as 0.
+fn begin_counters() {
+    backlog::begin_counters();
+    delivery::begin_counters();
+    steering::begin_counters();
 }
 
 pub(crate) fn http_listening(address: SocketAddr) {

@@ -138,7 +138,10 @@ impl Sampler {
 
 impl Groups {
     fn new(collectors: Vec<Box<dyn TelemetryCollector>>, schedule: Schedule) -> Self {
-        let group = |collector| Group::new(collector, schedule.clone());
+        let group = |collector: Box<dyn TelemetryCollector>| {
+            events::sampling_began(collector.name());
+            Group::new(collector, schedule.clone())
+        };
         Self(collectors.into_iter().map(group).collect())
     }
 

@@ -164,6 +164,15 @@ async fn measures_sampling_delivery_and_calls() {
     ] {
         eventually(sample, async || value(&metrics(address).await, sample).is_some_and(|count| count > 0.0)).await;
     }
+    for sample in [
+        r#"telemetry_collector_messages_lost_total{reason="outbox_full"}"#,
+        r#"telemetry_collector_publish_errors_total{kind="rejected"}"#,
+        r#"telemetry_collector_ticks_skipped_total{group="cpu"}"#,
+        r#"telemetry_collector_control_changes_total{action="set"}"#,
+    ] {
+        let found = value(&metrics(address).await, sample);
+        assert!(found.is_some(), "{sample}: its first event would not be seen by rate()");
+    }
     let build =
         concat!(r#"telemetry_collector_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#"",schema="1.1.0"}"#);
     assert_eq!(value(&metrics(address).await, build), Some(1.0), "{}", metrics(address).await);

@@ -20,6 +20,17 @@ pub(super) fn record_outbox(outbox: OutboxStatus) {
     instruments.outbox_bytes.set(outbox.bytes as u64, &[]);
 }
 
+pub(super) fn begin_counters() {
+    let reasons = [
+        GapReason::OutboxFull,
+        GapReason::Invalid,
+        GapReason::SpoolFull,
+        GapReason::SpoolDamaged,
+        GapReason::Decimated,
+    ];
+    instruments().messages_lost.begin(reasons.map(name_of));
+}
+
 pub(super) fn count_lost(count: u64, reason: GapReason) {
     instruments().messages_lost.add(count, &[name_of(reason)]);
 }

@@ -7,9 +7,20 @@ use telemetry_outbox::BacklogStatus;
 use tracing::{debug, error, info, warn};
 
 use super::backlog::record_backlog;
-use crate::errors::{TelemetryError, report};
+use crate::errors::{PublishingErrorKind, TelemetryError, report};
 use crate::instruments::instruments;
 use crate::publishers::Acknowledgement;
+
+pub(super) fn begin_counters() {
+    let kinds = [
+        PublishingErrorKind::Unreachable,
+        PublishingErrorKind::TimedOut,
+        PublishingErrorKind::Refused,
+        PublishingErrorKind::Rejected,
+        PublishingErrorKind::InvalidMessage,
+    ];
+    instruments().publish_errors.begin(kinds.map(PublishingErrorKind::name));
+}
 
 pub(crate) fn first_delivered(destination: &str, sequence: u64) {
     info!(destination, sequence, "first message delivered");

@@ -53,6 +53,9 @@ impl OutboxEvents {
             Some(SyncPolicy::Within(bound)) => bound,
             _ => Duration::ZERO,
         };
+        if sync.is_some() {
+            instruments().spool_errors.begin(["write", "sync", "read", "clean_up"]);
+        }
         Self { spool, recovered_after: between_syncs + RECOVERED_AFTER, trouble: Mutex::default() }
     }
 

@@ -10,6 +10,12 @@ use super::backlog::record_outbox;
 use crate::errors::{TelemetryError, report};
 use crate::instruments::instruments;
 
+/// Samples of `group` are about to be taken.
+pub(crate) fn sampling_began(group: &'static str) {
+    instruments().collection_errors.begin([group]);
+    instruments().ticks_skipped.begin([group]);
+}
+
 /// A sample was due `delay` ago and is begun now.
 pub(crate) fn tick_began(group: &'static str, delay: Duration) {
     instruments().tick_delay.record(delay.as_secs_f64(), &[group]);

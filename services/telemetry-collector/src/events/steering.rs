@@ -10,6 +10,16 @@ use crate::errors::{TelemetryError, report};
 use crate::instruments::instruments;
 use crate::interval::Interval;
 
+pub(super) fn begin_counters() {
+    let actions = [
+        ControlAction::IntervalSet,
+        ControlAction::IntervalReset,
+        ControlAction::IntervalExpired,
+        ControlAction::IntervalRestored,
+    ];
+    instruments().control_changes.begin(actions.map(action));
+}
+
 /// The texts of callers are recorded as strings, not by their `Display`: the log then escapes control characters.
 pub(crate) fn interval_changed(event: &ControlEvent) {
     let action = action(event.action());

@@ -83,6 +83,11 @@ impl Counter {
         self.about.name.trim_start_matches("collector.").replace('.', "_")
     }
 
+    /// Shows each of these values of the only attribute as 0 until it is counted: a rate sees no first event otherwise.
+    pub(crate) fn begin(&self, values: impl IntoIterator<Item = &'static str>) {
+        values.into_iter().for_each(|value| self.add(0, &[value]));
+    }
+
     /// The sum over all attributes.
     pub fn total(&self) -> u64 {
         self.values().into_iter().map(|(_, value)| value).sum()
