@@ -8,30 +8,23 @@
 
 mod support;
 
-use std::path::Path;
 use std::time::SystemTime;
 
 use support::collector::Collector;
+use support::python::PythonTypes;
 use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};
-use telemetry_testing::{Finished, Process, RedisServer, eventually, python};
-use tempfile::TempDir;
+use telemetry_testing::{Finished, RedisServer, eventually};
 use uuid::Uuid;
 
 const QUEUE: &str = "telemetry:queue";
 const DEAD: &str = "{telemetry:queue}:dead";
 
 /// The example, with types generated for one test.
-struct Example {
-    generated: TempDir,
-}
+struct Example(PythonTypes);
 
 impl Example {
     async fn new() -> Self {
-        let generated = tempfile::tempdir().unwrap();
-        let example = Self { generated };
-        let directory = example.generated.path().to_str().unwrap();
-        example.run("generate.py", &[directory]).await;
-        example
+        Self(PythonTypes::generate().await)
     }
 
     /// Runs `script` and returns its standard output. Panics if the script fails.
@@ -42,10 +35,7 @@ impl Example {
     }
 
     async fn try_run(&self, script: &str, arguments: &[&str]) -> Finished {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/python").join(script);
-        let mut command = python();
-        command.arg(script).args(arguments).env("PYTHONPATH", self.generated.path());
-        Process::run(&mut command, "").await.unwrap()
+        self.0.run(&format!("../../examples/python/{script}"), arguments).await
     }
 }
 

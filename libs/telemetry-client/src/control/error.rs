@@ -5,7 +5,7 @@ use std::iter;
 use std::time::Duration;
 
 use thiserror::Error;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -145,9 +145,14 @@ impl ControlError {
             return Self::Unauthenticated { call, source };
         }
         match source.code() {
-            // Only the client's own statuses have a source: here the connection broke.
-            Code::Unknown | Code::Internal if causes(&source).next().is_some() => Self::Unavailable { call, source },
             // The client reports its own timeout as Cancelled, the server as DeadlineExceeded.
+            Code::Cancelled if causes(&source).any(|cause| cause.is::<TimeoutExpired>()) => {
+                Self::TimedOut { call, source }
+            }
+            // Only the client's own statuses have a cause: here the connection broke.
+            Code::Cancelled | Code::Unknown | Code::Internal if causes(&source).next().is_some() => {
+                Self::Unavailable { call, source }
+            }
             Code::Cancelled | Code::DeadlineExceeded => Self::TimedOut { call, source },
             Code::Unavailable | Code::Aborted => Self::Unavailable { call, source },
             Code::ResourceExhausted => Self::Limited { call, source },

@@ -9,3 +9,4 @@ pub mod http;
 pub mod login;
 pub mod otlp;
 pub mod publisher;
+pub mod python;
