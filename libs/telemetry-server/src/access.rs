@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use thiserror::Error;
@@ -15,7 +17,8 @@ use crate::roles::CertificateRoles;
 use crate::settings::ListenerSettings;
 use crate::tokens::{Token, Tokens};
 
-const SCHEME: &[u8] = b"Bearer ";
+const BEARER: &str = "bearer";
+const BASIC: &str = "basic";
 
 /// Tells who calls, by the login of the call or of its connection.
 #[derive(Debug, Clone)]
@@ -29,8 +32,8 @@ pub struct Access {
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// The call brings a token that is not in the file, or no longer, or something else than a bearer token.
-    #[error("the bearer token is not known")]
+    /// The call brings a token that is not in the file, or no longer, or something else than a token.
+    #[error("the token is not known")]
     UnknownToken,
     /// The call needs a login, and brings none.
     #[error("this call needs a login: send the header \"authorization: Bearer TOKEN\"")]
@@ -92,13 +95,26 @@ impl Access {
         let Some(tokens) = &self.tokens else { return Ok(None) };
         let mut logins = headers.get_all(AUTHORIZATION).iter();
         let Some(login) = logins.next() else { return Ok(None) };
-        let (scheme, secret) = login.as_bytes().split_at_checked(SCHEME.len()).ok_or(Refusal::UnknownToken)?;
-        if !scheme.eq_ignore_ascii_case(SCHEME) || logins.next().is_some() {
-            return Err(Refusal::UnknownToken);
-        }
-        let token = tokens.borrow().find(secret.trim_ascii()).map(Arc::clone);
+        let secret = login.to_str().ok().and_then(secret_of).filter(|_| logins.next().is_none());
+        let token = secret.and_then(|secret| tokens.borrow().find(&secret).map(Arc::clone));
         token.map(Some).ok_or(Refusal::UnknownToken)
     }
+}
+
+/// The token in a header. Browsers cannot send bearer tokens, so it can be the password of a login by HTTP Basic, too; the name
+/// of the user does not count.
+fn secret_of(login: &str) -> Option<Vec<u8>> {
+    let (scheme, credentials) = login.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case(BEARER) {
+        return Some(credentials.as_bytes().to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case(BASIC) {
+        return None;
+    }
+    let pair = STANDARD.decode(credentials).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(pair[colon + 1..].to_vec())
 }
 
 impl Caller {
@@ -161,6 +177,9 @@ mod tests {
         assert_eq!(by_token.address, "10.0.0.7:1234");
         let by_certificate = caller(&access, &tcp(Some("viewer")), &[]).unwrap();
         assert_eq!((by_certificate.login, by_certificate.role), (Login::Certificate, Some(Role::Read)));
+        // "anybody:secret"
+        let by_password = caller(&access, &tcp(None), &["Basic YW55Ym9keTpzZWNyZXQ="]).unwrap();
+        assert_eq!((by_password.name.as_str(), by_password.login), ("ops", Login::Token));
         let nobody = caller(&access, &tcp(None), &[]).unwrap();
         assert_eq!((nobody.login, nobody.role), (Login::None, None));
     }
@@ -168,7 +187,15 @@ mod tests {
     #[test]
     fn refuses_what_is_no_token_or_more_than_one() {
         let (access, _tokens, _directory) = with_tokens();
-        for wrong in [&["Bearer Secret"][..], &["Bearer"], &["Bearer "], &["Basic secret"], &["secret"], &[""]] {
+        for wrong in [
+            &["Bearer Secret"][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic secret"],
+            &["Basic c2VjcmV0"],
+            &["secret"],
+            &[""],
+        ] {
             assert_eq!(caller(&access, &tcp(Some("viewer")), wrong), Err(Refusal::UnknownToken), "{wrong:?}");
         }
         let twice = caller(&access, &tcp(None), &["Bearer secret", "Bearer secret"]);

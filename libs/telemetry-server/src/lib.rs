@@ -1,7 +1,7 @@
 //! Listeners for people and programs: addresses, TLS, who calls and what a caller may do, limits.
 //!
 //! A service describes its listener in [`ListenerSettings`], opens it by [`Listener::bind`], and serves the connections that
-//! [`Listener::incoming`] yields with tonic or hyper. An [`AccessLayer`] around the service tells who calls, and refuses calls
+//! [`Listener::incoming`] yields with tonic, or with [`serve_http`]. An [`AccessLayer`] around the service tells who calls, and refuses calls
 //! that the caller may not make. It puts the [`Caller`] into the extensions of each request.
 //!
 //! | concern | what this crate does |
@@ -19,6 +19,7 @@ mod caller;
 mod connection;
 mod error;
 mod files;
+mod http1;
 mod layer;
 mod listener;
 mod peer;
@@ -34,6 +35,7 @@ pub use address::{Address, InvalidAddress};
 pub use caller::{Caller, InvalidRole, Login, Role};
 pub use connection::Connection;
 pub use error::{InvalidSetting, ListenError};
+pub use http1::serve_http;
 pub use layer::{AccessLayer, AccessService, CallBody, Protocol, grpc};
 pub use listener::Listener;
 pub use peer::{Peer, PeerAddress};

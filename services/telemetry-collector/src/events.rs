@@ -13,7 +13,6 @@ mod reasons;
 mod sampling;
 mod steering;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use humantime::format_duration;
@@ -23,7 +22,9 @@ use uuid::Uuid;
 
 use crate::interval::Interval;
 
-pub(crate) use access::{ListenerEvents, call_refused, control_insecure, control_listening};
+pub(crate) use access::{
+    ListenerEvents, call_refused, control_insecure, control_listening, http_insecure, http_listening,
+};
 pub(crate) use control::{called, code_name, method_of};
 pub(crate) use delivery::{
     delivered, destination_behind, first_delivered, outage_began, outage_ended, outage_goes_on, outage_reason_changed,
@@ -49,14 +50,6 @@ fn begin_counters() {
     backlog::begin_counters();
     delivery::begin_counters();
     steering::begin_counters();
-}
-
-pub(crate) fn http_listening(address: SocketAddr) {
-    info!(%address, "HTTP listening");
-}
-
-pub(crate) fn http_insecure(address: SocketAddr) {
-    warn!(%address, "other hosts can reach HTTP, which has no TLS and no login");
 }
 
 pub(crate) fn stopping(grace: Duration, backlog: BacklogStatus) {

@@ -1,20 +1,21 @@
 //! The HTTP server: probes for orchestrators, metrics for scrapers and a page for people. It only reads, through handles.
 
+mod access;
 mod headers;
 mod metrics;
 mod page;
 mod probes;
 
-use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::map_response;
-use tokio::net::TcpListener;
+use telemetry_server::{AccessLayer, Listener, serve_http};
 use tokio_util::sync::CancellationToken;
 
 pub use self::page::Shown;
-use crate::errors::{TelemetryError, TelemetryResult};
 use crate::events;
 use crate::health::Component;
 
@@ -25,16 +26,13 @@ pub fn routes(shown: Shown, ready: Vec<Component>, shutdown: CancellationToken) 
     probes.merge(metrics::routes(shown.snapshots.clone())).merge(page::routes(shown, shutdown))
 }
 
-/// Serves `routes` on `listener` until `shutdown`, then finishes the requests in progress.
-///
-/// # Errors
-/// [`System`](TelemetryError::System) when the server fails.
-pub async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToken) -> TelemetryResult<()> {
-    if let Ok(address) = listener.local_addr() {
-        events::http_listening(address);
-    }
-    let served = axum::serve(listener, app(routes)).with_graceful_shutdown(shutdown.cancelled_owned()).await;
-    served.map_err(|error| TelemetryError::system("serve HTTP", io::Error::other(error)))
+/// Serves `routes` on `listener` until `shutdown`, then finishes the requests in progress. A connection that does not send the
+/// headers of a request within `header_timeout` is closed.
+pub async fn serve(listener: Listener, routes: Router, header_timeout: Duration, shutdown: CancellationToken) {
+    events::http_listening(listener.address());
+    let access = AccessLayer::new(listener.access(), access::needed, access::protocol(events::call_refused));
+    let app = app(routes.layer(access));
+    serve_http(listener.incoming(Arc::new(events::ListenerEvents::of_http())), app, header_timeout, shutdown).await;
 }
 
 /// `routes`, and what is the same for every response.

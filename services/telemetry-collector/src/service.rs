@@ -1,6 +1,5 @@
 //! The assembly: the only place that knows every part. It starts them, and stops them in the order of the data's way.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,7 @@ use futures_util::future::OptionFuture;
 use opentelemetry::metrics::Meter;
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use telemetry_redis::{Backoff, RetrySettings};
-use telemetry_server::{Address, Listener};
-use tokio::net::TcpListener;
+use telemetry_server::{Address, Listener, ListenerSettings};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +76,9 @@ pub struct Parts {
 /// What HTTP serves, and where.
 pub struct Http {
     /// Where it is served.
-    pub listener: TcpListener,
+    pub listener: Listener,
+    /// Time until the headers of a request are complete.
+    pub header_timeout: Duration,
     /// Components that must be serving for the collector to be ready.
     pub ready: Vec<Component>,
 }
@@ -109,19 +109,21 @@ impl Service {
     /// [`System`](TelemetryError::System) when the address cannot be listened on,
     /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
-        check_http(config)?;
+        check_readiness(config)?;
         check_spool_directory(config.spool.directory.clone()).await?;
-        let listener = Listener::bind(&config.control.listener).await;
-        let listener = listener
-            .map_err(|error| TelemetryError::listen("TELEMETRY_CONTROL__", "TELEMETRY_CONTROL__LISTEN", error))?;
+        let listener = listen("TELEMETRY_CONTROL__", "TELEMETRY_CONTROL__LISTEN", &config.control.listener).await?;
         if listener.is_exposed() {
             events::control_insecure(listener.address());
         }
-        let http = match config.http.listen {
-            Some(address) => Some(Http {
-                listener: bind("TELEMETRY_HTTP__LISTEN", address).await?,
-                ready: config.http.ready.clone(),
-            }),
+        let http = match &config.http.listener {
+            Some(settings) => {
+                let listener = listen("TELEMETRY_HTTP__", "TELEMETRY_HTTP__LISTEN", settings).await?;
+                if listener.is_exposed() {
+                    events::http_insecure(listener.address());
+                }
+                let header_timeout = config.http.header_timeout;
+                Some(Http { listener, header_timeout, ready: config.http.ready.clone() })
+            }
             None => None,
         };
         let mut cpu = collectors::cpu();
@@ -255,11 +257,11 @@ impl Service {
         let stop_sampling = CancellationToken::new();
         let reporter = health.reporter(Component::Control);
         let controlling = control::serve(listener, control, serving, reporter, stop_control.clone());
-        let http_task = http.map(|Http { listener, ready }| {
+        let http_task = http.map(|Http { listener, header_timeout, ready }| {
             let (health, steering) = (health.reader(), steering.reader());
             let shown = http::Shown { feed: outbox.feed(), snapshots, health, steering };
             let routes = http::routes(shown, ready, stop_control.clone());
-            tokio::spawn(http::serve(listener, routes, stop_control.clone()))
+            tokio::spawn(http::serve(listener, routes, header_timeout, stop_control.clone()))
         });
         let steered = steering.run(state_file, health.reporter(Component::StateFile), stop_control.clone());
         let tasks = Tasks {
@@ -322,7 +324,7 @@ struct Tasks {
     delivering: JoinHandle<()>,
     controlling: JoinHandle<TelemetryResult<()>>,
     /// Serves HTTP, if an address for it is set.
-    http: Option<JoinHandle<TelemetryResult<()>>>,
+    http: Option<JoinHandle<()>>,
 }
 
 impl Tasks {
@@ -337,8 +339,8 @@ impl Tasks {
             ended = &mut self.steering => Err(ended_early("the time limits of changes", ended)),
             Some(ended) = OptionFuture::from(self.spooling.as_mut()) => Err(ended_early("the spool", ended)),
             ended = &mut self.delivering => Err(ended_early("the delivery of messages", ended)),
-            ended = &mut self.controlling => Err(server_ended_early("the control API", ended)),
-            Some(ended) = OptionFuture::from(self.http.as_mut()) => Err(server_ended_early("HTTP", ended)),
+            ended = &mut self.controlling => Err(control_ended_early(ended)),
+            Some(ended) = OptionFuture::from(self.http.as_mut()) => Err(ended_early("HTTP", ended)),
         }
     }
 }
@@ -360,11 +362,12 @@ async fn finish<T>(mut task: JoinHandle<T>, deadline: Instant) {
     }
 }
 
-fn server_ended_early(part: &str, ended: Result<TelemetryResult<()>, JoinError>) -> TelemetryError {
+fn control_ended_early(ended: Result<TelemetryResult<()>, JoinError>) -> TelemetryError {
+    const PART: &str = "the control API";
     match ended {
         Ok(Err(error)) => error,
-        Ok(Ok(())) => ended_early(part, Ok(())),
-        Err(panicked) => ended_early(part, Err(panicked)),
+        Ok(Ok(())) => ended_early(PART, Ok(())),
+        Err(panicked) => ended_early(PART, Err(panicked)),
     }
 }
 
@@ -373,22 +376,13 @@ fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
     TelemetryError::system(format!("go on without {part}"), std::io::Error::other(cause))
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> TelemetryResult<TcpListener> {
-    TcpListener::bind(address).await.map_err(|source| TelemetryError::Bind { setting, address: address.into(), source })
+/// A listener whose settings begin with `section`; `setting` names its address.
+async fn listen(section: &str, setting: &'static str, settings: &ListenerSettings) -> TelemetryResult<Listener> {
+    Listener::bind(settings).await.map_err(|error| TelemetryError::listen(section, setting, error))
 }
 
-/// Refuses an address that other hosts can reach, unless it is allowed, and to be ready by a component that there is not.
-fn check_http(config: &Config) -> TelemetryResult<()> {
-    if let Some(address) = config.http.beyond_loopback() {
-        if !config.http.insecure {
-            let problem = format!(
-                "{address} can be reached from other hosts, and HTTP has no TLS and no login: listen on 127.0.0.1. \
-                 TELEMETRY_HTTP__INSECURE=true allows it without"
-            );
-            return Err(TelemetryError::setting("TELEMETRY_HTTP__LISTEN", problem));
-        }
-        events::http_insecure(address);
-    }
+/// Refuses to be ready by a component that there is not.
+fn check_readiness(config: &Config) -> TelemetryResult<()> {
     let optional = [
         (Component::Spool, &config.spool.directory, "TELEMETRY_SPOOL__DIR"),
         (Component::StateFile, &config.control.steering.state_file, "TELEMETRY_CONTROL__STATE_FILE"),

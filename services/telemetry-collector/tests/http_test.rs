@@ -296,8 +296,9 @@ async fn exits_with_69_or_78_when_it_cannot_serve() {
     assert_eq!(reachable.code, Some(78));
     assert_eq!(
         reachable.stderr,
-        "telemetry-collector: TELEMETRY_HTTP__LISTEN: 0.0.0.0:0 can be reached from other hosts, and HTTP has no TLS and no \
-         login: listen on 127.0.0.1. TELEMETRY_HTTP__INSECURE=true allows it without\n"
+        "telemetry-collector: TELEMETRY_HTTP__LISTEN: 0.0.0.0:0 can be reached from other hosts: set \
+         TELEMETRY_HTTP__TLS_CERT, TELEMETRY_HTTP__TLS_KEY and either TELEMETRY_HTTP__TOKENS_FILE or \
+         TELEMETRY_HTTP__TLS_CLIENT_CA; or listen on 127.0.0.1. TELEMETRY_HTTP__INSECURE=true allows it without\n"
     );
 
     let unknown = run(&[], &[("TELEMETRY_HTTP__READY", "redis")]).await;

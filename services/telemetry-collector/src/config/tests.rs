@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 
 use telemetry_redis::{QueueMode, TlsFiles};
@@ -40,7 +39,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.control.listener.address.to_string(), "127.0.0.1:50051");
     let steering = &config.control.steering;
     assert_eq!((&steering.state_file, steering.max_changes_per_second), (&None, 5));
-    assert_eq!((config.http.listen, config.http.ready), (None, vec![Component::Sampler, Component::Control]));
+    assert_eq!((config.http.listener, config.http.ready), (None, vec![Component::Sampler, Component::Control]));
     assert_eq!(config.otel, OtelConfig { traces: None, metrics: None, service_name: None, problems: Vec::new() });
     assert_eq!(config.shutdown.grace, Duration::from_secs(5));
 }
@@ -110,8 +109,8 @@ fn every_variable_is_read() {
     let steering = &config.control.steering;
     assert_eq!(steering.state_file, Some("/var/lib/telemetry/control.json".into()));
     assert_eq!(steering.max_changes_per_second, 1000);
-    assert_eq!(config.http.listen, Some(SocketAddr::from(([127, 0, 0, 1], 8080))));
-    assert!(config.http.insecure);
+    let http = config.http.listener.unwrap();
+    assert_eq!((http.address.to_string().as_str(), http.insecure), ("127.0.0.1:8080", true));
     assert_eq!(config.http.ready, [Component::Sampler, Component::Sink]);
     assert!(printed.contains("\nTELEMETRY_LOG__FORMAT=json "), "{printed}");
     assert!(printed.contains("\nTELEMETRY_LOG__FILTER=warn,telemetry_collector=debug "), "{printed}");

@@ -86,7 +86,7 @@ pub async fn serve(
         .add_service(reflection_v1.max_decoding_message_size(message_bytes))
         .add_service(reflection_v1alpha.max_decoding_message_size(message_bytes))
         .serve_with_incoming_shutdown(
-            listener.incoming(Arc::new(events::ListenerEvents::new(reporter))),
+            listener.incoming(Arc::new(events::ListenerEvents::of_control(reporter))),
             shutdown.cancelled(),
         );
     let (served, ()) = tokio::join!(async { server.await.inspect_err(|_| shutdown.cancel()) }, mirror);

@@ -23,6 +23,14 @@ pub(crate) fn control_insecure(address: &Address) {
     warn!(%address, "other hosts can reach the control API without TLS or without a login");
 }
 
+pub(crate) fn http_listening(address: &Address) {
+    info!(%address, "HTTP listening");
+}
+
+pub(crate) fn http_insecure(address: &Address) {
+    warn!(%address, "other hosts can reach HTTP without TLS or without a login");
+}
+
 /// The name of a caller may come from a certificate, so it is recorded as a string: the log then escapes control characters.
 pub(crate) fn call_refused(refusal: &Refusal, peer: &Peer) {
     if let Some(unlogged) = CALLS_REFUSED.admits() {
@@ -30,48 +38,69 @@ pub(crate) fn call_refused(refusal: &Refusal, peer: &Peer) {
     }
 }
 
-/// What happens at the listener of the control API, as log lines and as its health.
+/// What happens at a listener, as log lines and, for the control API, as its health.
 #[derive(Debug)]
 pub(crate) struct ListenerEvents {
-    health: HealthReporter,
+    /// What is served, as it reads in a sentence.
+    service: &'static str,
+    /// What the names of its settings begin with.
+    section: &'static str,
+    health: Option<HealthReporter>,
     connections_closed: Seldom,
     handshakes_failed: Seldom,
 }
 
 impl ListenerEvents {
-    pub(crate) fn new(health: HealthReporter) -> Self {
-        Self { health, connections_closed: Seldom::new(), handshakes_failed: Seldom::new() }
+    pub(crate) fn of_control(health: HealthReporter) -> Self {
+        Self::new("the control API", "TELEMETRY_CONTROL__", Some(health))
+    }
+
+    pub(crate) fn of_http() -> Self {
+        Self::new("HTTP", "TELEMETRY_HTTP__", None)
+    }
+
+    fn new(service: &'static str, section: &'static str, health: Option<HealthReporter>) -> Self {
+        let (connections_closed, handshakes_failed) = (Seldom::new(), Seldom::new());
+        Self { service, section, health, connections_closed, handshakes_failed }
     }
 }
 
 impl Observer for ListenerEvents {
     fn notify(&self, event: &Event<'_>) {
+        let Self { service, section, .. } = self;
         match event {
             Event::AcceptFailed(failure) => {
                 // The system's error cannot be cloned.
                 let failure = std::io::Error::new(failure.kind(), failure.to_string());
-                let failure = TelemetryError::system("take a connection to the control API", failure);
-                error!(error = report(&failure), "cannot accept connections to the control API; retrying");
-                self.health.failing(HealthStatus::Degraded, &failure);
+                let failure = TelemetryError::system(format!("take a connection to {service}"), failure);
+                error!(error = report(&failure), "cannot accept connections to {service}; retrying");
+                if let Some(health) = &self.health {
+                    health.failing(HealthStatus::Degraded, &failure);
+                }
             }
-            Event::Accepting => self.health.serving(),
+            Event::Accepting => {
+                if let Some(health) = &self.health {
+                    health.serving();
+                }
+            }
             Event::TooManyConnections { max } => {
                 if let Some(unlogged) = self.connections_closed.admits() {
                     warn!(
                         max,
-                        unlogged, "connection closed: there are as many as TELEMETRY_CONTROL__MAX_CONNECTIONS allows"
+                        unlogged,
+                        "connection to {service} closed: there are as many as {section}MAX_CONNECTIONS allows"
                     );
                 }
             }
             Event::HandshakeFailed { address, error } => {
                 if let Some(unlogged) = self.handshakes_failed.admits() {
-                    warn!(from = %address, error = report(error), unlogged, "TLS handshake failed");
+                    warn!(from = %address, error = report(error), unlogged, "TLS handshake with {service} failed");
                 }
             }
-            Event::Reloaded(Setting::TokensFile) => info!("changed tokens are in force"),
-            Event::Reloaded(_) => info!("changed certificates are in force"),
+            Event::Reloaded(Setting::TokensFile) => info!("changed tokens of {service} are in force"),
+            Event::Reloaded(_) => info!("changed certificates of {service} are in force"),
             Event::ReloadFailed(invalid) => {
-                let name = |setting: Setting| format!("TELEMETRY_CONTROL__{setting}");
+                let name = |setting: Setting| format!("{section}{setting}");
                 let (setting, problem) = (name(invalid.setting), invalid.describe(name));
                 error!(setting, error = problem, "a changed file cannot be used; what it held before stays in force");
             }

@@ -8,6 +8,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::clock::WallClock;
+use crate::errors::TelemetryError;
 use crate::health::HealthBoard;
 
 fn failure() -> TelemetryError {

@@ -4,10 +4,17 @@ use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use telemetry_testing::ClientFiles;
 use tempfile::NamedTempFile;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -82,4 +89,22 @@ pub fn tls(address: SocketAddr, files: &ClientFiles) -> Endpoint {
         tls = tls.identity(Identity::from_pem(pem(cert), pem(key)));
     }
     Channel::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap()
+}
+
+/// A TLS connection with the files of a client. With TLS 1.3 it exists before the server has checked the client's certificate.
+pub async fn connect_tls(address: SocketAddr, files: &ClientFiles) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(files.ca.as_ref().unwrap()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(roots);
+    let config = match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => {
+            let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(Arc::new(config)).connect(address.ip().into(), stream).await
 }
