@@ -129,20 +129,38 @@ where
     }
 }
 
-/// A call under way. Its connection is not idle until this value is dropped.
+/// A call under way. Its connection is not idle while it is the server's turn: while the call waits for an answer, or for the
+/// next part of one. A client that does not take what is there does not keep its connection.
 #[derive(Debug)]
-struct Call(Arc<Peer>);
+struct Call {
+    peer: Arc<Peer>,
+    counts: bool,
+}
 
 impl Call {
     fn begin(peer: Arc<Peer>) -> Self {
         peer.call_began();
-        Self(peer)
+        Self { peer, counts: true }
+    }
+
+    /// It is the client's turn.
+    fn pause(&mut self) {
+        if std::mem::take(&mut self.counts) {
+            self.peer.call_ended();
+        }
+    }
+
+    /// It is the server's turn again.
+    fn resume(&mut self) {
+        if !std::mem::replace(&mut self.counts, true) {
+            self.peer.call_began();
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.0.call_ended();
+        self.pause();
     }
 }
 
@@ -186,7 +204,9 @@ where
         match self.project() {
             CallFutureProjection::Running { inner, call, end } => {
                 let response = ready!(inner.poll(cx))?;
-                let (call, revoked) = call.take().map_or((None, None), |(call, revoked)| (Some(call), revoked));
+                let (mut call, revoked) = call.take().map_or((None, None), |(call, revoked)| (Some(call), revoked));
+                // The answer is there: it is for the client to take it.
+                call.iter_mut().for_each(Call::pause);
                 let login = revoked
                     .map_or(Login::Lasting, |revoked| Login::UntilRevoked(Box::pin(revoked.cancelled_owned()), *end));
                 Poll::Ready(Ok(response.map(|inner| CallBody { inner, call, login })))
@@ -250,7 +270,11 @@ impl<B: Body> Body for CallBody<B> {
             }
             Login::Revoked => return Poll::Ready(None),
         }
-        this.inner.poll_frame(cx)
+        let frame = this.inner.poll_frame(cx);
+        if let Some(call) = this.call {
+            if frame.is_pending() { call.resume() } else { call.pause() }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -280,4 +304,53 @@ fn trailers(refusal: &Refusal) -> HeaderMap {
     // It fails only for texts that no header can hold, and ours are plain.
     let _ = status(refusal).add_header(&mut trailers);
     trailers
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::peer::PeerAddress;
+
+    /// A body with these parts: `None` = the next one is not there yet.
+    struct Parts(VecDeque<Option<&'static [u8]>>);
+
+    impl Body for Parts {
+        type Data = &'static [u8];
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+            match self.0.pop_front() {
+                Some(Some(part)) => Poll::Ready(Some(Ok(Frame::data(part)))),
+                Some(None) => Poll::Pending,
+                None => Poll::Ready(None),
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_is_idle_while_a_part_of_an_answer_is_not_taken() {
+        let peer = Arc::new(Peer::new(PeerAddress::Unix { pid: None, uid: 0, gid: 0 }, None));
+        let mut call = Call::begin(Arc::clone(&peer));
+        assert_eq!(peer.idle_since(), None, "the server has to answer");
+        call.pause();
+        assert!(peer.idle_since().is_some(), "the answer is not taken");
+        let parts = [None, Some(&b"first"[..]), None].into();
+        let mut body = Box::pin(CallBody { inner: Parts(parts), call: Some(call), login: Login::Lasting });
+        let mut take = || body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(take().is_pending());
+        assert_eq!(peer.idle_since(), None, "the client waits for the first part");
+        assert!(take().is_ready());
+        assert!(peer.idle_since().is_some(), "the next part is not asked for");
+        assert!(take().is_pending());
+        assert_eq!(peer.idle_since(), None, "the client waits for the next part");
+        drop(body);
+        assert!(peer.idle_since().is_some(), "the call has ended");
+    }
 }
