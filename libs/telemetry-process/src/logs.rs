@@ -20,7 +20,8 @@ pub const FORMAT: &Variable = &Variable {
 /// The variable for what is logged.
 pub const FILTER: &Variable = &Variable {
     name: "TELEMETRY_LOG__FILTER",
-    default: "info",
+    // At the level warn, h2 tells of each client that it throws out: whoever connects could fill the log.
+    default: "info,h2=error",
     allowed: "levels and targets separated by commas, such as info or warn,hyper=debug",
     meaning: "Which events are logged, in the syntax of tracing_subscriber's EnvFilter.",
     secret: false,
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn reads_both_variables() {
         let settings = |format, filter: &str| LogSettings { format, filter: filter.to_owned() };
-        assert_eq!(read(&[]).unwrap(), settings(LogFormat::Auto, "info"));
+        assert_eq!(read(&[]).unwrap(), settings(LogFormat::Auto, "info,h2=error"));
         let vars = [("TELEMETRY_LOG__FORMAT", "pretty"), ("TELEMETRY_LOG__FILTER", "warn,a::b=debug")];
         assert_eq!(read(&vars).unwrap(), settings(LogFormat::Pretty, "warn,a::b=debug"));
     }
