@@ -136,8 +136,8 @@ cases() {
   passed=$((passed + good))
   failed=$((failed + bad))
   say "    $good passed, $bad failed"
-  # The fault suite's summary.
-  sed -n '/^Fault cases:$/,/^$/{/^$/d;s/^/    /;p;}' "$log" >&2
+  # The summaries of the fault suite and of the hostile-client suite.
+  sed -n '/^\(Fault\|Hostile\) cases:$/,/^$/{/^$/d;s/^/    /;p;}' "$log" >&2
 }
 
 sum() {
