@@ -3,6 +3,21 @@
 //! Every call has a typed result. A collector of schema 1.0.0 answers [`snapshot`](ControlClient::snapshot),
 //! [`set_interval`](ControlClient::set_interval) without a ttl, and [`health`](ControlClient::health); the other calls return
 //! [`ControlError::Older`].
+//!
+//! A collector that other hosts can reach asks for a login:
+//!
+//! ```no_run
+//! use telemetry_client::{ControlClient, ControlSettings};
+//!
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = ControlSettings::new("https://web-7:50051")
+//!     .ca_certificate(std::fs::read("/etc/telemetry/ca.pem")?)
+//!     .client_certificate(std::fs::read("/etc/telemetry/ops.pem")?, std::fs::read("/etc/telemetry/ops.key")?)
+//!     .bearer_token_file("/etc/telemetry/token");
+//! let collector = ControlClient::connect_lazily(settings)?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod answer;
 mod capabilities;

@@ -24,6 +24,8 @@ mod list;
 mod missing;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::mem;

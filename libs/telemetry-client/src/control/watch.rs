@@ -47,6 +47,28 @@ pub enum WatchEvent {
 /// the connection breaks: after a while a new [`watch`](super::ControlClient::watch) of the same client connects again. What
 /// the collector made between the two watches is not told. Another `instance_id` in the messages means that the collector has
 /// restarted and numbers its messages from 1; with the same one, a jump of the numbers shows what was missed.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// use telemetry_client::{ControlClient, ControlError, WatchOptions};
+///
+/// async fn watch_for_ever(collector: &ControlClient) -> Result<(), ControlError> {
+///     loop {
+///         match watch_once(collector).await {
+///             Err(error) if error.is_retryable() => tokio::time::sleep(Duration::from_secs(1)).await,
+///             ended => return ended,
+///         }
+///     }
+/// }
+///
+/// async fn watch_once(collector: &ControlClient) -> Result<(), ControlError> {
+///     let mut watch = collector.watch(WatchOptions::default()).await?;
+///     while let Some(event) = watch.next().await {
+///         println!("{:?}", event?);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "a watch does nothing unless it is read"]
 pub struct Watch {
