@@ -69,8 +69,9 @@ async fn refuses_a_certificate_of_another_ca() {
         assert!(error.to_string().contains("invalid peer certificate"), "{error}");
     }
     let address = ControlSettings::new(format!("https://127.0.0.1:{port}")).ca_certificate(ca(&authority));
-    let error = refusal(address).await;
+    let error = refusal(address.clone()).await;
     assert!(error.to_string().contains("certificate is only valid for DnsName(\"localhost\")"), "{error}");
+    client(address.server_name("localhost")).health().await.unwrap();
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use super::token::Token;
 pub struct ControlSettings {
     address: String,
     ca_certificate: Option<Vec<u8>>,
+    server_name: Option<String>,
     client_certificate: Option<(Vec<u8>, Vec<u8>)>,
     token: Token,
     connect_timeout: Duration,
@@ -43,6 +44,7 @@ impl ControlSettings {
         Self {
             address: address.into(),
             ca_certificate: None,
+            server_name: None,
             client_certificate: None,
             token: Token::None,
             connect_timeout: Duration::from_secs(5),
@@ -55,6 +57,14 @@ impl ControlSettings {
     #[must_use]
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificate = Some(pem.into());
+        self
+    }
+
+    /// The name that the server's certificate must be for (the host of the address). For an address that is one of many of a
+    /// name. Only with `https`.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
         self
     }
 
@@ -142,6 +152,9 @@ impl ControlSettings {
                     Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
                     None => tls.with_native_roots(),
                 };
+                if let Some(name) = &self.server_name {
+                    tls = tls.domain_name(name);
+                }
                 if let Some((certificate, key)) = identity {
                     tls = tls.identity(Identity::from_pem(certificate, key));
                 }
