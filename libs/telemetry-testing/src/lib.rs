@@ -14,11 +14,10 @@
 //! | a Redis Cluster; moving slots | [`Cluster`] |
 //! | certificates of a CA of the test's own | [`Authority`], [`ClientFiles`] |
 //! | Redis and Sentinel behind TLS | [`TlsServer`], [`TlsSentinel`] |
-//! | a page in a browser: its values, keyboard, what a screen reader is given | [`Browser`] |
 //! | a network that fails: resets, silence, latency | [`Proxy`], [`Way`] |
 //!
 //! The programs `redis-server` and `valkey-server` come from the `PATH`, unless the variables `REDIS_SERVER` and
-//! `VALKEY_SERVER` name others; so does `chromium-headless-shell`, or else `chromium`, unless `CHROMIUM` names another one.
+//! `VALKEY_SERVER` name others.
 //!
 //! # Example
 //!
@@ -40,7 +39,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
-mod browser;
 mod cluster;
 mod conditions;
 mod process;
@@ -49,7 +47,6 @@ mod redis_server;
 mod sentinel;
 mod tls;
 
-pub use browser::Browser;
 pub use cluster::Cluster;
 pub use conditions::{PATIENCE, eventually};
 pub use process::{Finished, Process, python};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::exit;
 use crate::target::{self, TargetSpec};
@@ -28,6 +29,7 @@ Examples:
   telemetryctl watch --target web-1 --target web-2
   telemetryctl health --target web-1 --target web-2 --output json
   telemetryctl interval 200ms --for 10m --reason 'INC-42: slow disk'
+  telemetryctl doctor
   telemetryctl config --target dns:///telemetry.example.com:50051
   telemetryctl snapshot --target https://web-1:50051 --tls-ca ca.pem --token-file token";
 
@@ -139,7 +141,42 @@ pub(crate) enum Command {
     Interval(IntervalArgs),
     /// Show every setting in force and where it comes from
     Config,
+    /// Show which values each host provides, and why not the others
+    Capabilities,
+    /// Show the messages of the queue in Redis; they stay there
+    ///
+    /// The queue is the one that TELEMETRY_REDIS__URL, TELEMETRY_REDIS__KEY and the other variables of the services name.
+    /// Gap records and missing numbers are marked.
+    #[command(after_help = TAIL_EXAMPLES)]
+    Tail(TailArgs),
+    /// Look at everything that a collector needs, and say what to do; changes nothing
+    ///
+    /// It looks at settings, health, the spool's disk, clocks, sensors, Redis and the permissions of its user. Redis is the
+    /// one of the collector's settings, unless TELEMETRY_REDIS__URL or --redis-url is given here.
+    Doctor(QueueArgs),
+    /// Write the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man page of telemetryctl, or of one of its commands
+    #[command(after_help = "Example:\n  telemetryctl man | man -l -")]
+    Man {
+        /// A command, such as watch
+        command: Option<String>,
+    },
 }
+
+const TAIL_EXAMPLES: &str = "\
+Examples:
+  telemetryctl tail -f
+  telemetryctl tail -n 1000 --output json | jq -r .message.data.cpu.usage_percent
+  TELEMETRY_REDIS__URL=redis://redis.example.com:6379/0 telemetryctl tail";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Example:
+  telemetryctl completions bash > /etc/bash_completion.d/telemetryctl";
 
 const INTERVAL_EXAMPLES: &str = "\
 Examples:
@@ -152,6 +189,33 @@ pub(crate) struct SnapshotArgs {
     /// Take a new sample if the latest one is older, such as 1s
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub(crate) max_age: Option<Duration>,
+}
+
+/// Arguments of `tail`.
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// How many of the newest messages to begin with
+    #[arg(long, short = 'n', value_name = "N", default_value = "10")]
+    pub(crate) last: usize,
+
+    /// Wait for new messages
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
+
+    #[command(flatten)]
+    pub(crate) queue: QueueArgs,
+}
+
+/// The queue, if the environment does not name it.
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {
+    /// URL of Redis [default: that of TELEMETRY_REDIS__URL]; other users of this host see it, so give passwords in the environment
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+
+    /// Key of the queue [default: that of TELEMETRY_REDIS__KEY]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
 }
 
 /// Arguments of `interval`.
@@ -187,6 +251,9 @@ impl Cli {
             Command::Interval(args) if args.interval == NewInterval::Reset && args.ttl.is_some() => {
                 let problem = "a reset has no time limit: --for needs an interval";
                 Err(Self::command().error(ErrorKind::ArgumentConflict, problem))
+            }
+            Command::Man { command: Some(name) } if Self::command().find_subcommand(name).is_none() => {
+                Err(Self::command().error(ErrorKind::InvalidValue, format!("there is no command {name}")))
             }
             _ => Ok(cli),
         }

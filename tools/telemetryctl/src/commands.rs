@@ -1,9 +1,13 @@
 //! One module a command.
 
+mod capabilities;
 mod config;
+mod doctor;
+mod generate;
 mod health;
 mod interval;
 mod snapshot;
+mod tail;
 mod watch;
 
 use std::io;
@@ -27,13 +31,17 @@ pub(crate) enum CommandError {
 /// Runs the command of the command line.
 pub(crate) async fn run(cli: &Cli) -> Result<Exit, CommandError> {
     let output = Output::new(&cli.output);
-    let session = Session::open(&cli.targets).await?;
-    let exit = match &cli.command {
-        Command::Snapshot(args) => snapshot::run(&session, &output, args).await?,
-        Command::Watch => watch::run(&session, &output).await?,
-        Command::Health => health::run(&session, &output).await?,
-        Command::Interval(args) => interval::run(&session, &output, args).await?,
-        Command::Config => config::run(&session, &output).await?,
-    };
-    Ok(exit)
+    let session = || Session::open(&cli.targets);
+    Ok(match &cli.command {
+        Command::Snapshot(args) => snapshot::run(&session().await?, &output, args).await?,
+        Command::Watch => watch::run(&session().await?, &output).await?,
+        Command::Health => health::run(&session().await?, &output).await?,
+        Command::Interval(args) => interval::run(&session().await?, &output, args).await?,
+        Command::Config => config::run(&session().await?, &output).await?,
+        Command::Capabilities => capabilities::run(&session().await?, &output).await?,
+        Command::Tail(args) => tail::run(&output, args).await?,
+        Command::Doctor(args) => doctor::run(&session().await?, &output, args).await?,
+        Command::Completions { shell } => generate::completions(*shell)?,
+        Command::Man { command } => generate::man(command.as_deref())?,
+    })
 }

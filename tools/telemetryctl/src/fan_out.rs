@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// Its client, or why there can be none.
     pub(crate) client: Result<ControlClient, Failure>,
+    /// Whether it is on this host.
+    pub(crate) is_local: bool,
 }
 
 /// How many targets are asked at once, and for how long.
@@ -96,7 +98,7 @@ mod tests {
     fn targets(count: usize) -> Vec<Target> {
         let client =
             || ControlClient::connect_lazily(ControlSettings::new("http://127.0.0.1:1")).map_err(Failure::from);
-        (0..count).map(|number| Target { name: number.to_string(), client: client() }).collect()
+        (0..count).map(|number| Target { name: number.to_string(), client: client(), is_local: true }).collect()
     }
 
     #[tokio::test(start_paused = true)]

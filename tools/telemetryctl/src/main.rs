@@ -7,6 +7,7 @@ mod failure;
 mod fan_out;
 mod messages;
 mod output;
+mod queue;
 mod session;
 mod target;
 

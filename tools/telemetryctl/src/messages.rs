@@ -7,6 +7,7 @@ use telemetry_proto::v1::telemetry_data::Metrics;
 use telemetry_proto::v1::telemetry_message::Payload;
 use telemetry_proto::v1::{
     ControlAction, ControlEvent, CpuMetrics, GapReason, GapRecord, SequenceRange, TelemetryMessage, TelemetryMetadata,
+    UnavailableReason,
 };
 
 use crate::output::{celsius, clean, number, percent, span, time};
@@ -60,6 +61,22 @@ pub(crate) fn reason(reason: GapReason) -> &'static str {
     }
 }
 
+/// Why a value is absent.
+pub(crate) fn unavailable(reason: UnavailableReason) -> &'static str {
+    match reason {
+        UnavailableReason::Unspecified => "empty",
+        UnavailableReason::FirstSample => "first sample",
+        UnavailableReason::NoSensor => "no sensor",
+        UnavailableReason::NoPermission => "no permission",
+        UnavailableReason::VirtualMachine => "virtual machine",
+        UnavailableReason::NotSupported => "not supported",
+        UnavailableReason::CounterReset => "counter reset",
+        UnavailableReason::NoProgress => "no progress",
+        UnavailableReason::Pending => "pending",
+        UnavailableReason::ReadFailed => "read failed",
+    }
+}
+
 /// Numbers as ranges, such as `3-7, 9`.
 pub(crate) fn numbers(ranges: impl IntoIterator<Item = (u64, u64)>) -> String {
     let range = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
@@ -99,8 +116,8 @@ fn control_line(event: &ControlEvent) -> String {
         shown(event.interval)
     );
     if let Some(caller) = &event.caller {
-        let name = if caller.name.is_empty() { "somebody" } else { &caller.name };
-        line = format!("{line} by {name} from {}", caller.address);
+        let name = if caller.name.is_empty() { String::new() } else { format!(" by {}", caller.name) };
+        line = format!("{line}{name} from {}", caller.address);
     }
     if event.reason.is_empty() { line } else { format!("{line}: {}", event.reason) }
 }
@@ -139,10 +156,7 @@ mod tests {
                 message(GapRecord::new([3..=5, 9..=9], GapReason::OutboxFull)),
                 "GAP: 4 messages lost (outbox full): 3-5, 9",
             ),
-            (
-                message(control),
-                "web-7 CONTROL: interval set, 1s -> 200ms by somebody from 127.0.0.1:9: INC-42\u{fffd}forged line",
-            ),
+            (message(control), "web-7 CONTROL: interval set, 1s -> 200ms from 127.0.0.1:9: INC-42\u{fffd}forged line"),
         ] {
             assert_eq!(line(&message), format!("1970-01-01T00:00:00Z message 7: {expected}"));
         }

@@ -42,6 +42,11 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// The colours of text.
+    pub(crate) fn paint(&self) -> Paint {
+        self.paint
+    }
+
     /// Whether text is coloured.
     pub(crate) fn is_colored(&self) -> bool {
         self.paint.is_on()

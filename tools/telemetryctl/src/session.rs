@@ -48,8 +48,8 @@ impl Session {
         let mut problems = Vec::new();
         for spec in specs {
             match resolved(&spec, args.timeout).await {
-                Ok(addresses) => session.add(&addresses, &login, &mut problems),
-                Err(failure) => session.push(Target { name: spec.to_string(), client: Err(failure) }),
+                Ok(addresses) => session.add(&addresses, spec.server_name(), &login, &mut problems),
+                Err(failure) => session.push(Target { name: spec.to_string(), client: Err(failure), is_local: false }),
             }
         }
         if problems.is_empty() { Ok(session) } else { Err(InvalidSettings(problems)) }
@@ -63,10 +63,14 @@ impl Session {
         Answers::of(&self.targets, self.limits, call).await
     }
 
-    fn add(&mut self, specs: &[TargetSpec], login: &Login, problems: &mut Vec<String>) {
+    /// Adds targets whose certificates are for `name`, if it is given.
+    fn add(&mut self, specs: &[TargetSpec], name: Option<&str>, login: &Login, problems: &mut Vec<String>) {
         for spec in specs {
-            match ControlClient::connect_lazily(login.settings(spec, self.limits.timeout)) {
-                Ok(client) => self.push(Target { name: spec.to_string(), client: Ok(client) }),
+            match ControlClient::connect_lazily(login.settings(spec, name, self.limits.timeout)) {
+                Ok(client) => {
+                    let target = Target { name: spec.to_string(), client: Ok(client), is_local: spec.is_local() };
+                    self.push(target);
+                }
                 Err(error) => problems.push(format!("{spec}: {}", report(&error))),
             }
         }
@@ -92,12 +96,15 @@ impl Login {
         Ok(Self { ca: pem("--tls-ca", &args.tls_ca)?, identity, token_file: args.token_file.clone() })
     }
 
-    fn settings(&self, spec: &TargetSpec, timeout: Duration) -> ControlSettings {
+    fn settings(&self, spec: &TargetSpec, name: Option<&str>, timeout: Duration) -> ControlSettings {
         let address = spec.address(self.ca.is_some());
         let is_tls = address.starts_with("https://");
         let mut settings = ControlSettings::new(address).timeouts(timeout, timeout);
         if let Some(ca) = self.ca.as_ref().filter(|_| is_tls) {
             settings = settings.ca_certificate(ca.clone());
+        }
+        if let Some(name) = name.filter(|_| is_tls) {
+            settings = settings.server_name(name);
         }
         if let Some((certificate, key)) = self.identity.as_ref().filter(|_| is_tls) {
             settings = settings.client_certificate(certificate.clone(), key.clone());

@@ -1,7 +1,7 @@
 //! Which collectors are asked: addresses, names with many addresses, and files of both.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -74,6 +74,23 @@ impl TargetSpec {
         }
     }
 
+    /// The name that the certificates of all its addresses are for.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Dns { name, .. } => Some(name),
+            Self::Host(_) | Self::Url(_) => None,
+        }
+    }
+
+    /// Whether the collector is known to be on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        let address = self.address(false);
+        let Some((scheme, rest)) = address.split_once("://") else { return false };
+        let host = host_and_port(rest).map(|(host, _)| host).unwrap_or_default();
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        scheme == "unix" || host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The target for one address of a name.
     pub(crate) fn of_address(address: SocketAddr) -> Self {
         Self::Host(address.to_string())
@@ -144,6 +161,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<TargetSpec>(), Err(InvalidTarget), "{text}");
         }
+    }
+
+    #[test]
+    fn knows_which_targets_are_on_this_host() {
+        let is_local = |text: &str| text.parse::<TargetSpec>().unwrap().is_local();
+        assert!(
+            ["localhost", "127.0.0.1:1", "[::1]:1", "http://127.0.0.2:1", "unix:///run/t.sock"]
+                .into_iter()
+                .all(is_local)
+        );
+        assert!(!["web-7", "10.0.0.1", "https://[2001:db8::1]:1"].into_iter().any(is_local));
     }
 
     #[test]

@@ -7,8 +7,10 @@ mod support;
 use std::fs;
 
 use support::{Collector, ctl, ctl_with, json, nobody, start_ctl};
-use telemetry_proto::v1::{GetConfigResponse, GetSnapshotResponse, HealthResponse, SetIntervalResponse};
-use telemetry_testing::{RedisServer, eventually};
+use telemetry_proto::v1::{
+    GetCapabilitiesResponse, GetConfigResponse, GetSnapshotResponse, HealthResponse, SetIntervalResponse,
+};
+use telemetry_testing::{Process, RedisServer, eventually};
 
 async fn collector(redis: &RedisServer) -> Collector {
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
@@ -197,6 +199,36 @@ async fn paints_when_asked() {
     assert!(always.stdout.contains("\x1b[32mserving\x1b[0m"), "{always:?}");
     let json = ctl(&["health", "--color", "always", "--output", "json", "--target", &target]).await;
     assert!(!json.stdout.contains('\x1b'), "{json:?}");
+}
+
+#[tokio::test]
+async fn shows_what_a_host_provides() {
+    let redis = RedisServer::start().await;
+    let collector = collector(&redis).await;
+    let target = collector.target();
+    let text = ctl(&["capabilities", "--target", &target]).await;
+    assert_eq!(text.code, Some(0), "{text:?}");
+    assert!(text.stdout.lines().any(|line| line.starts_with("cpu ") && line.ends_with(" yes")), "{text:?}");
+    let document = json(&ctl(&["capabilities", "--target", &target, "--output", "json"]).await);
+    let answer: GetCapabilitiesResponse = serde_json::from_value(document["results"][0]["ok"].clone()).unwrap();
+    assert_eq!(answer.groups[0].group, "cpu");
+}
+
+#[tokio::test]
+async fn writes_completions_and_man_pages() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = ctl(&["completions", shell]).await;
+        assert_eq!(script.code, Some(0), "{shell}");
+        assert!(script.stdout.contains("capabilities") && script.stdout.contains("targets-file"), "{shell}");
+    }
+    let script = ctl(&["completions", "bash"]).await.stdout;
+    let read = Process::run(&mut Process::command(&["/bin/bash", "-n"], &[]), &script).await.unwrap();
+    assert_eq!((read.code, read.stderr.as_str()), (Some(0), ""));
+    let page = ctl(&["man"]).await;
+    assert!(page.stdout.contains(".TH telemetryctl 1") && page.stdout.contains("doctor"), "{page:?}");
+    let page = ctl(&["man", "tail"]).await;
+    assert!(page.stdout.contains(".TH telemetryctl-tail 1") && page.stdout.contains("follow"), "{page:?}");
+    assert_eq!(ctl(&["man", "tial"]).await.code, Some(64));
 }
 
 #[tokio::test]

@@ -8,6 +8,5 @@ pub mod events;
 pub mod http;
 pub mod login;
 pub mod otlp;
-pub mod page;
 pub mod publisher;
 pub mod python;

@@ -1,6 +1,5 @@
 //! `telemetryctl config`: the settings in force and where each comes from. Of many collectors, those that differ come first.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use serde_json::Value;
@@ -9,7 +8,7 @@ use telemetry_proto::v1::{GetConfigResponse, Setting, SettingOrigin};
 
 use crate::exit::Exit;
 use crate::fan_out::Answers;
-use crate::output::{Cell, Output, Paint, Style, Table};
+use crate::output::{Cell, Output, Paint, Style, Table, time};
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, output: &Output) -> io::Result<Exit> {
@@ -23,7 +22,7 @@ fn json(config: &Config) -> serde_json::Result<Value> {
         name: setting.name.clone(),
         value: setting.value.clone(),
         origin: setting.origin.into(),
-        ..Setting::default()
+        reverts_at: setting.reverts_at.map(Into::into),
     };
     serde_json::to_value(GetConfigResponse { settings: config.settings.iter().map(setting).collect() })
 }
@@ -34,17 +33,17 @@ fn text(answers: &Answers<Config>, paint: Paint) -> String {
     for name in names(&configs) {
         let values = values(&configs, name);
         match values.as_slice() {
-            [((value, origin), targets)] if targets.len() == configs.len() => {
-                same.row([Cell::from(name), Cell::from(value), origin_cell(*origin)]);
+            [(setting, targets)] if targets.len() == configs.len() => {
+                same.row([Cell::from(name), Cell::from(&setting.value), origin(setting)]);
             }
             values => {
                 let table = different.get_or_insert_with(|| Table::new(["DIFFERS", "VALUE", "ORIGIN", "TARGETS"]));
-                for (index, ((value, origin), targets)) in values.iter().enumerate() {
+                for (index, (setting, targets)) in values.iter().enumerate() {
                     let name = if index == 0 { name } else { "" };
                     table.row([
                         Cell::new(name, Style::Warning),
-                        Cell::from(value),
-                        origin_cell(*origin),
+                        Cell::from(&setting.value),
+                        origin(setting),
                         Cell::from(targets.join(" ")),
                     ]);
                 }
@@ -66,26 +65,29 @@ fn names<'a>(configs: &[(&str, &'a Config)]) -> Vec<&'a str> {
     names
 }
 
-type Valued<'a> = ((&'a str, SettingOrigin), Vec<&'a str>);
-
 /// The values of a setting, each with the collectors that have it.
-fn values<'a>(configs: &[(&'a str, &'a Config)], name: &str) -> Vec<Valued<'a>> {
-    let mut values: BTreeMap<(&str, i32), Valued<'a>> = BTreeMap::new();
+fn values<'a>(configs: &[(&'a str, &'a Config)], name: &str) -> Vec<(&'a ConfigSetting, Vec<&'a str>)> {
+    let mut values: Vec<(&ConfigSetting, Vec<&str>)> = Vec::new();
     for (target, config) in configs {
-        if let Some(ConfigSetting { value, origin, .. }) = config.setting(name) {
-            let entry = values.entry((value, (*origin).into())).or_insert_with(|| ((value, *origin), Vec::new()));
-            entry.1.push(target);
+        let Some(setting) = config.setting(name) else { continue };
+        match values.iter_mut().find(|(known, _)| *known == setting) {
+            Some((_, targets)) => targets.push(target),
+            None => values.push((setting, vec![target])),
         }
     }
-    values.into_values().collect()
+    values
 }
 
-fn origin_cell(origin: SettingOrigin) -> Cell {
-    match origin {
+/// Where a value comes from, and until when.
+fn origin(setting: &ConfigSetting) -> Cell {
+    match setting.origin {
         SettingOrigin::Unspecified => Cell::new("unknown", Style::Dim),
         SettingOrigin::Default => Cell::new("default", Style::Dim),
         SettingOrigin::Environment => Cell::from("environment"),
         SettingOrigin::File => Cell::from("file"),
-        SettingOrigin::Control => Cell::new("control", Style::Warning),
+        SettingOrigin::Control => {
+            let until = setting.reverts_at.map(|at| format!(" until {}", time(Some(at)))).unwrap_or_default();
+            Cell::new(&format!("control{until}"), Style::Warning)
+        }
     }
 }

@@ -37,7 +37,7 @@ fn json(health: &Health) -> serde_json::Result<Value> {
         status: component.status.into(),
         since: component.since.map(Into::into),
         last_error: component.last_error.clone(),
-        ..proto::ComponentHealth::default()
+        counters: component.counters.clone(),
     };
     let components = health.components.iter().map(component).collect();
     serde_json::to_value(HealthResponse { status: health.status.into(), components })

@@ -3,6 +3,7 @@
 // Each test file is a separate crate and uses only a part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 
 use telemetry_collector::{Config, Service};
@@ -16,10 +17,11 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts a collector on a free port, with `vars` as its settings.
+    /// Starts a collector, with `vars` as its settings; on a free port, unless they say where.
     pub async fn start(vars: &[(&str, &str)]) -> Self {
         let vars = [("TELEMETRY_CONTROL__LISTEN", "127.0.0.1:0")].iter().chain(vars);
-        let config = Config::from_vars(vars.map(|(name, value)| (name.into(), value.into()))).unwrap();
+        let vars: BTreeMap<_, _> = vars.copied().collect();
+        let config = Config::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into()))).unwrap();
         let service = Service::from_config(&config).await.unwrap();
         let target = service.control_address().to_string();
         let shutdown = CancellationToken::new();
