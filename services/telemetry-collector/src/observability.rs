@@ -10,6 +10,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use telemetry_process::logs::{self, LogSettings};
+use tokio::task::spawn_blocking;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use uuid::Uuid;
@@ -66,16 +67,16 @@ impl Observability {
         self.meter.as_ref().map(|provider| provider.meter(SCOPE))
     }
 
-    /// Sends what is still to be sent. An exporter that does not answer costs no more than its own time limit.
+    /// Sends what is still to be sent. A receiver that does not answer costs 5 s, the time limit of the providers.
     pub async fn shutdown(self) {
         // The providers block while the exporter's connection is served by this runtime.
-        let flushed = tokio::task::spawn_blocking(move || {
-            let tracer = self.tracer.map_or(Ok(()), |provider| provider.shutdown());
-            let meter = self.meter.map_or(Ok(()), |provider| provider.shutdown());
-            tracer.and(meter)
-        });
-        if let Ok(Err(error)) = flushed.await {
-            tracing::warn!(%error, "the last spans or metrics could not be exported");
+        let spans = spawn_blocking(move || self.tracer.map_or(Ok(()), |provider| provider.shutdown()));
+        let metrics = spawn_blocking(move || self.meter.map_or(Ok(()), |provider| provider.shutdown()));
+        let (spans, metrics) = tokio::join!(spans, metrics);
+        for (what, flushed) in [("spans", spans), ("metrics", metrics)] {
+            if let Ok(Err(error)) = flushed {
+                tracing::warn!(what, %error, "the last spans or metrics could not be exported");
+            }
         }
     }
 }
