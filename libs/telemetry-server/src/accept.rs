@@ -1,6 +1,5 @@
 //! The loop that accepts connections.
 
-use std::fmt::Debug;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,50 +15,18 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{Connection, Stream};
-use crate::error::InvalidSetting;
 use crate::files::Reloaded;
-use crate::listener::{Listener, Socket};
+use crate::observer::{Event, Observer};
 use crate::peer::{Peer, PeerAddress};
-use crate::settings::{Limits, Setting};
+use crate::settings::Limits;
+use crate::socket::Socket;
 use crate::tls::{Tls, name_of};
+use crate::tokens::Tokens;
 
 /// Wait after a connection could not be accepted.
 const RETRY_PERIOD: Duration = Duration::from_millis(100);
 /// Connections that may wait until the server takes them.
 const QUEUE: usize = 16;
-
-/// What happens at a listener besides connections that can be served.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A connection could not be accepted, most often because no file descriptors are left. It is tried again. Told once until
-    /// it works again.
-    AcceptFailed(&'a io::Error),
-    /// Connections are accepted again.
-    Accepting,
-    /// A connection was closed at once, because there are as many as [`Limits::connections`] allows.
-    TooManyConnections {
-        /// How many are allowed.
-        max: usize,
-    },
-    /// A TLS handshake failed: the client does not trust the certificate, has none that is trusted, took too long, or does not
-    /// speak TLS.
-    HandshakeFailed {
-        /// Where the connection came from.
-        address: PeerAddress,
-        /// Why.
-        error: &'a io::Error,
-    },
-    /// Changed files are in force: [`Setting::TlsCert`] stands for all files of TLS.
-    Reloaded(Setting),
-    /// Changed files cannot be used. What was in force stays.
-    ReloadFailed(&'a InvalidSetting),
-}
-
-/// Is told what happens at a listener.
-pub trait Observer: Debug + Send + Sync + 'static {
-    /// Takes note of `event`. It must not block.
-    fn notify(&self, event: &Event<'_>);
-}
 
 /// The connections of a listener. They are accepted until this value is dropped.
 #[derive(Debug)]
@@ -79,8 +46,13 @@ struct Acceptor {
 }
 
 impl Incoming {
-    pub(crate) fn new(listener: Listener, observer: Arc<dyn Observer>) -> Self {
-        let Listener { socket, tls, tokens, limits, .. } = listener;
+    pub(crate) fn new(
+        socket: Socket,
+        tls: Option<Reloaded<Tls>>,
+        tokens: Option<Reloaded<Tokens>>,
+        limits: Limits,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let (accepted, connections) = mpsc::channel(QUEUE);
         let acceptor = Acceptor {
             tls: tls.as_ref().map(Reloaded::reader),
@@ -111,7 +83,7 @@ impl Acceptor {
         let mut failing = false;
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&socket) => accepted,
+                accepted = socket.accept() => accepted,
                 Some(_) = handshakes.join_next() => continue,
             };
             match accepted {
@@ -182,21 +154,6 @@ impl Handshake {
                 let _ = self.accepted.send(connection).await;
             }
             Err(error) => self.observer.notify(&Event::HandshakeFailed { address, error: &error }),
-        }
-    }
-}
-
-async fn accept(socket: &Socket) -> io::Result<(Stream, PeerAddress)> {
-    match socket {
-        Socket::Tcp(listener) => {
-            let (stream, address) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            Ok((Stream::Tcp(stream), PeerAddress::Tcp(address)))
-        }
-        Socket::Unix { listener, .. } => {
-            let (stream, _) = listener.accept().await?;
-            let peer = stream.peer_cred()?;
-            Ok((Stream::Unix(stream), PeerAddress::Unix { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() }))
         }
     }
 }

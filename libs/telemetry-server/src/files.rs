@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::accept::{Event, Observer};
 use crate::error::{InvalidSetting, Problem};
+use crate::observer::{Event, Observer};
 use crate::settings::Setting;
 
 /// How often files are looked at.

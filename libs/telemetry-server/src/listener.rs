@@ -3,17 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 
-use crate::accept::{Incoming, Observer};
+use crate::accept::Incoming;
 use crate::access::Access;
 use crate::address::Address;
 use crate::error::{InvalidSetting, ListenError, Problem};
 use crate::files::Reloaded;
+use crate::observer::Observer;
 use crate::settings::{Limits, ListenerSettings, Setting};
+use crate::socket::Socket;
 use crate::tls::{Tls, TlsSource};
 use crate::tokens::Tokens;
-use crate::unix::{SocketFile, bind, group_of};
+use crate::unix::{bind, group_of};
 
 /// A socket that is ready to accept.
 ///
@@ -31,19 +33,13 @@ use crate::unix::{SocketFile, bind, group_of};
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    pub(crate) socket: Socket,
-    pub(crate) tls: Option<Reloaded<Tls>>,
-    pub(crate) tokens: Option<Reloaded<Tokens>>,
-    pub(crate) limits: Limits,
+    socket: Socket,
+    tls: Option<Reloaded<Tls>>,
+    tokens: Option<Reloaded<Tokens>>,
+    limits: Limits,
     access: Access,
     address: Address,
     is_exposed: bool,
-}
-
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 impl Listener {
@@ -94,7 +90,7 @@ impl Listener {
     /// Accepts connections until the result is dropped. `observer` is told what happens meanwhile.
     #[must_use]
     pub fn incoming(self, observer: Arc<dyn Observer>) -> Incoming {
-        Incoming::new(self, observer)
+        Incoming::new(self.socket, self.tls, self.tokens, self.limits, observer)
     }
 }
 
