@@ -37,13 +37,13 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 struct Silence {
     timer: Pin<Box<Sleep>>,
-    limit: Duration,
+    limit: Option<Duration>,
     has_received: bool,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Stream, peer: Peer, limits: &Limits, place: OwnedSemaphorePermit) -> Self {
-        let first = limits.handshake_timeout.min(limits.idle_timeout);
+        let first = limits.idle_timeout.map_or(limits.handshake_timeout, |idle| idle.min(limits.handshake_timeout));
         let silence = Silence { timer: Box::pin(sleep(first)), limit: limits.idle_timeout, has_received: false };
         Self { stream, peer: Arc::new(peer), silence, _place: place }
     }
@@ -59,13 +59,16 @@ impl Silence {
     /// Ready when the connection has been without a call for too long.
     fn poll(&mut self, peer: &Peer, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            if self.has_received && self.limit.is_none() {
+                return Poll::Pending;
+            }
             ready!(self.timer.as_mut().poll(cx));
+            let Some(limit) = self.limit.filter(|_| self.has_received) else { return Poll::Ready(()) };
             let now = Instant::now();
             let deadline = match peer.idle_since() {
-                Some(_) if !self.has_received => return Poll::Ready(()),
-                Some(since) if since + self.limit <= now => return Poll::Ready(()),
-                Some(since) => since + self.limit,
-                None => now + self.limit,
+                Some(since) if since + limit <= now => return Poll::Ready(()),
+                Some(since) => since + limit,
+                None => now + limit,
             };
             self.timer.as_mut().reset(deadline);
         }

@@ -53,8 +53,8 @@ pub struct TlsFiles {
 pub struct Limits {
     /// Connections at the same time. One more is closed at once.
     pub connections: usize,
-    /// Time that a connection may stay without a call.
-    pub idle_timeout: Duration,
+    /// Time that a connection may stay without a call; `None` = the server sees to it, as that of HTTP does.
+    pub idle_timeout: Option<Duration>,
     /// Time until a new connection has completed its TLS handshake, and again until it has sent its first byte.
     pub handshake_timeout: Duration,
 }
@@ -114,7 +114,11 @@ impl Default for SocketPermissions {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 256, idle_timeout: Duration::from_secs(300), handshake_timeout: Duration::from_secs(5) }
+        Self {
+            connections: 256,
+            idle_timeout: Some(Duration::from_secs(300)),
+            handshake_timeout: Duration::from_secs(5),
+        }
     }
 }
 

@@ -142,7 +142,7 @@ async fn closes_a_connection_over_the_limit_at_once_and_takes_one_when_another_e
 async fn ends_a_connection_that_sends_nothing_and_one_that_makes_no_call() {
     let mut settings = settings();
     settings.limits.handshake_timeout = Duration::from_millis(100);
-    settings.limits.idle_timeout = Duration::from_millis(300);
+    settings.limits.idle_timeout = Some(Duration::from_millis(300));
     let (mut incoming, address, _) = listen(&settings).await;
     let _silent = TcpStream::connect(&address).await.unwrap();
     let mut connection = next(&mut incoming).await;

@@ -199,7 +199,7 @@ impl ControlConfig {
             insecure: reader.read(INSECURE, from_str),
             limits: Limits {
                 connections: reader.read(MAX_CONNECTIONS, number(CONNECTIONS)),
-                idle_timeout: reader.read(IDLE_TIMEOUT, duration(IDLE)),
+                idle_timeout: Some(reader.read(IDLE_TIMEOUT, duration(IDLE))),
                 handshake_timeout: reader.read(HANDSHAKE_TIMEOUT, duration(HANDSHAKE)),
             },
             ..ListenerSettings::new(address)

@@ -121,7 +121,8 @@ impl HttpConfig {
         let header_timeout = reader.read(HEADER_TIMEOUT, duration(HEADERS));
         let limits = Limits {
             connections: reader.read(MAX_CONNECTIONS, number(CONNECTIONS)),
-            idle_timeout: header_timeout,
+            // The time for headers begins at the end of the request before.
+            idle_timeout: None,
             handshake_timeout: reader.read(HANDSHAKE_TIMEOUT, duration(HANDSHAKE)),
         };
         let listener = address.map(|address| {
