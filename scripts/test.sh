@@ -43,6 +43,8 @@ provide_all() {
     provide ps procps || say "note: there is no kill command; install it (Debian: apt-get install procps)"
     provide faketime faketime || say "note: there is no libfaketime; install it (Debian: apt-get install faketime)"
     provide promtool prometheus || say "note: there is no promtool; install it (Debian: apt-get install prometheus)"
+    have chromium || provide chromium-headless-shell chromium-headless-shell ||
+      say "note: there is no chromium; install it (Debian: apt-get install chromium-headless-shell)"
     provide_valkey "$PWD" || say "note: there is no valkey-server; install it, or name one in VALKEY_SERVER"
   fi
   provide shellcheck shellcheck || say "note: there is no shellcheck; install it (Debian: apt-get install shellcheck)"

@@ -14,10 +14,11 @@
 //! | a Redis Cluster; moving slots | [`Cluster`] |
 //! | certificates of a CA of the test's own | [`Authority`], [`ClientFiles`] |
 //! | Redis and Sentinel behind TLS | [`TlsServer`], [`TlsSentinel`] |
+//! | a page in a browser: its values, keyboard, what a screen reader is given | [`Browser`] |
 //! | a network that fails: resets, silence, latency | [`Proxy`], [`Way`] |
 //!
 //! The programs `redis-server` and `valkey-server` come from the `PATH`, unless the variables `REDIS_SERVER` and
-//! `VALKEY_SERVER` name others.
+//! `VALKEY_SERVER` name others; so does `chromium-headless-shell`, or else `chromium`, unless `CHROMIUM` names another one.
 //!
 //! # Example
 //!
@@ -39,6 +40,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
+mod browser;
 mod cluster;
 mod conditions;
 mod process;
@@ -47,6 +49,7 @@ mod redis_server;
 mod sentinel;
 mod tls;
 
+pub use browser::Browser;
 pub use cluster::Cluster;
 pub use conditions::{PATIENCE, eventually};
 pub use process::{Finished, Process, python};

@@ -8,5 +8,6 @@ pub mod events;
 pub mod http;
 pub mod login;
 pub mod otlp;
+pub mod page;
 pub mod publisher;
 pub mod python;

@@ -2,6 +2,7 @@
 
 import { set } from "./dom.js";
 
+const POINTS_MAX = 20_000; // five minutes at the shortest interval are 3,000
 const WIDTH = 600;
 const HEIGHT = 100;
 
@@ -13,6 +14,8 @@ export class Line {
     [this.area, this.stroke] = ["area", "stroke"].map((part) => svg.querySelector(`.${part}`));
     this.ticks = svg.nextElementSibling.children;
     this.points = [];
+    this.width = 0;
+    new ResizeObserver(([entry]) => { this.width = entry.contentRect.width; }).observe(svg);
   }
 
   /** Adds a value. One that comes more than `gap` after the last one is not connected with it. */
@@ -21,6 +24,8 @@ export class Line {
     if (last && time <= last.time) return;
     if (value === undefined || (last && time - last.time > gap)) this.points.push({ time, value: undefined });
     if (value !== undefined) this.points.push({ time, value });
+    // While the page is hidden nothing is drawn, and so nothing is forgotten.
+    if (this.points.length > POINTS_MAX) this.points.splice(0, POINTS_MAX / 2);
   }
 
   /** Draws the values from `from` to `to`, and forgets older ones but one, at which the line enters. */
@@ -35,7 +40,7 @@ export class Line {
     const x = (time) => ((time - from) / (to - from)) * WIDTH;
     const y = (value) => HEIGHT - 1 - ((value - bottom) / (top - bottom || 1)) * (HEIGHT - 2);
     // A line that turns at every second pixel is legible.
-    const columns = Math.max(this.svg.clientWidth, 100) / 2;
+    const columns = Math.max(this.width, 100) / 2;
     let [stroke, area] = ["", ""];
     for (const run of runs(this.points, x, columns)) {
       const path = run.map(({ x, value }) => `${x.toFixed(1)} ${y(value).toFixed(1)}`).join("L");

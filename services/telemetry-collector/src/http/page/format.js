@@ -14,6 +14,7 @@ const REASONS = {
 const STATUSES = { STARTING: "starting", SERVING: "serving", DEGRADED: "degraded", NOT_SERVING: "not serving" };
 
 const counts = new Intl.NumberFormat("en");
+const shorts = new Intl.NumberFormat("en", { notation: "compact" });
 const clocks = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const days = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
@@ -23,6 +24,7 @@ export const decimals = (value) => (value === undefined ? NONE : value.toFixed(2
 export const degrees = (value) => (value === undefined ? NONE : value.toFixed(1));
 export const gigahertz = (mhz) => (mhz === undefined ? NONE : (mhz / 1000).toFixed(2));
 export const count = (value) => (value === undefined ? NONE : counts.format(value));
+export const short = (value) => shorts.format(value);
 export const clock = (time) => clocks.format(time);
 export const moment = (time, now) => (Math.abs(now - time) < 43_200_000 ? clocks : days).format(time);
 export const plural = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;

@@ -9,6 +9,7 @@ import { follow } from "./page/stream.js";
 const LEAST_SPAN_MS = 300_000; // what the lines show at least
 const MOST_SPAN_MS = 3_600_000;
 const POINTS = 60; // and as many intervals, when they are long
+const RENDER_MS = 250;
 
 const $ = (id) => document.getElementById(id);
 
@@ -19,10 +20,10 @@ let ahead = 0;
 
 const lines = {
   usage: new Line($("usage-line"), "Utilization", () => [0, 100], (value) => `${format.percent(value)} %`, (value) => `${value} %`),
-  load: new Line($("load-line"), "Load of one minute", fromZero(1), format.decimals, format.count),
+  load: new Line($("load-line"), "Load of one minute", fromZero(1), format.decimals, format.short),
   temperature: new Line($("temperature-line"), "Temperature", around(10), (value) => `${format.degrees(value)} °C`, (value) => `${value.toFixed(0)} °C`),
   frequency: new Line($("frequency-line"), "Frequency", around(200), (value) => `${format.gigahertz(value)} GHz`, format.gigahertz),
-  waiting: new Line($("waiting-line"), "Waiting messages", fromZero(10), format.count),
+  waiting: new Line($("waiting-line"), "Waiting messages", fromZero(10), format.count, format.short),
 };
 const tiles = new Tiles($("cores"));
 const table = new Table($("columns"), $("rows"));
@@ -47,10 +48,14 @@ follow("events", {
 });
 // Ages and lines move on while nothing arrives.
 setInterval(render, 1000);
-$("all").addEventListener("toggle", render);
+$("all").addEventListener("toggle", () => {
+  sampleIsNew = true;
+  render();
+});
 
 function sampled(message) {
   told.message = message;
+  sampleIsNew = true;
   const { cpu, metadata } = message.data;
   const time = Date.parse(message.collected_at);
   const gap = 2.5 * format.milliseconds(metadata.interval) + 500;
@@ -67,18 +72,24 @@ function stated(status) {
   lines.waiting.add(time, status.delivery.pending, 2.5 * interval() + 2000);
 }
 
-// Everything that arrives together is shown once, and nothing while the page is hidden.
+// Values change at most four times a second, so that they can be read, and not at all while the page is hidden.
+let sampleIsNew = false;
 let wanted = false;
+let shown = 0;
 function render() {
   if (wanted) return;
   wanted = true;
-  requestAnimationFrame(() => {
-    wanted = false;
-    if (told.message) showSample();
-    if (told.status) showStatus();
-    showLink();
-    drawLines();
-  });
+  setTimeout(() => requestAnimationFrame(show), Math.max(0, shown + RENDER_MS - performance.now()));
+}
+
+function show() {
+  wanted = false;
+  shown = performance.now();
+  if (sampleIsNew) showSample();
+  if (told.status) showStatus();
+  sampleIsNew = false;
+  showLink();
+  drawLines();
 }
 
 function drawLines() {
@@ -181,7 +192,8 @@ function intervalWhy({ changed, effective_since, reverts_at, default_interval })
   if (!changed) return "from the settings";
   if (!reverts_at) return `set at ${format.moment(Date.parse(effective_since), now())}; the settings say ${settings}`;
   const at = Date.parse(reverts_at);
-  return `until ${format.moment(at, now())} (${format.span(Math.max(0, at - now()))}), then ${settings} again`;
+  const left = at > now() ? ` (${format.span(at - now())})` : "";
+  return `until ${format.moment(at, now())}${left}, then ${settings} again`;
 }
 
 const component = (name) => told.status?.health.components.find((component) => component.name === name);
@@ -216,6 +228,7 @@ function levelOf(status) {
 function showLink() {
   const { state, reason, since } = link;
   document.body.dataset.link = state;
+  document.body.classList.toggle("empty", !told.message);
   set($("link"), { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" }[state]);
   const taken = told.message && Date.parse(told.message.collected_at);
   set($("taken"), taken ? `sample at ${format.clock(taken)}` : "");
@@ -229,7 +242,7 @@ function showLink() {
 
 function unlinked(reason, since, taken) {
   if (link.state === "connecting") return "Connecting to the collector.";
-  return `${reason} since ${format.clock(since)}; trying again.` + (taken ? " The values below are the last ones." : "");
+  return `${reason}. Trying again since ${format.clock(since)}.` + (taken ? " The values below are the last ones." : "");
 }
 
 /** What somebody should know first, with its weight. */
@@ -248,7 +261,7 @@ function trouble(taken) {
 function sinkDown({ since, last_error: error }) {
   const { pending, lost } = told.status.delivery;
   const kept = `${format.plural(pending, "message waits", "messages wait")}, ${lost > 0 ? `${format.count(lost)} are lost` : "none is lost"}.`;
-  return `The sink takes no messages since ${format.moment(Date.parse(since), now())}. ${kept}${error ? ` ${sentence(error)}` : ""}`;
+  return `The sink has taken no messages since ${format.moment(Date.parse(since), now())}. ${kept}${error ? ` ${sentence(error)}` : ""}`;
 }
 
 function sentence(text) {
