@@ -32,7 +32,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Path, type and content of every part.
-const PARTS: [(&str, &str, &str); 9] = [
+const PARTS: [(&str, &str, &str); 10] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/page.css", CSS, include_str!("page/page.css")),
     ("/page.js", SCRIPT, include_str!("page/page.js")),
@@ -40,6 +40,7 @@ const PARTS: [(&str, &str, &str); 9] = [
     ("/page/cores.js", SCRIPT, include_str!("page/cores.js")),
     ("/page/dom.js", SCRIPT, include_str!("page/dom.js")),
     ("/page/format.js", SCRIPT, include_str!("page/format.js")),
+    ("/page/notice.js", SCRIPT, include_str!("page/notice.js")),
     ("/page/stream.js", SCRIPT, include_str!("page/stream.js")),
     ("/icon.svg", SVG, include_str!("page/icon.svg")),
 ];

@@ -52,3 +52,6 @@ export function why(unavailable, ...fields) {
 
 /** The status of a component as a word. */
 export const status = (name) => STATUSES[name?.replace("HEALTH_STATUS_", "")] ?? "unknown";
+
+/** A text as a sentence; nothing for none. */
+export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1).replace(/\.?$/, ".") : "");

@@ -4,6 +4,7 @@ import { Line, around, fromZero } from "./page/chart.js";
 import { GUESTS, STATES, Table, Tiles, fill } from "./page/cores.js";
 import { element, set } from "./page/dom.js";
 import * as format from "./page/format.js";
+import { attention, levelOf } from "./page/notice.js";
 import { follow } from "./page/stream.js";
 
 const LEAST_SPAN_MS = 300_000; // what the lines show at least
@@ -110,7 +111,7 @@ function showSample() {
   set($("instance"), `instance ${told.message.instance_id.slice(0, 8)}, schema ${told.message.schema_version}`);
 
   set($("usage"), format.percent(cpu.usage_percent));
-  set($("usage-why"), cpu.usage_percent === undefined ? sentence(format.why(missing, "usage_percent")) : "");
+  set($("usage-why"), cpu.usage_percent === undefined ? format.sentence(format.why(missing, "usage_percent")) : "");
   $("usage-why").hidden = cpu.usage_percent !== undefined;
   showStates(cpu.states);
 
@@ -178,7 +179,8 @@ function showStatus() {
   set($("pending"), format.count(delivery.pending));
   set($("acknowledged"), format.count(delivery.acknowledged));
   set($("lost"), format.count(delivery.lost));
-  $("pending").dataset.level = component("sink")?.status === "HEALTH_STATUS_SERVING" ? "" : "warn";
+  const sink = health.components.find(({ name }) => name === "sink");
+  $("pending").dataset.level = levelOf(sink?.status) === "good" ? "" : "warn";
   $("lost").dataset.level = delivery.lost > 0 ? "bad" : "";
 
   set($("interval"), format.span(format.milliseconds(interval.interval)));
@@ -195,8 +197,6 @@ function intervalWhy({ changed, effective_since, reverts_at, default_interval })
   const left = at > now() ? ` (${format.span(at - now())})` : "";
   return `until ${format.moment(at, now())}${left}, then ${settings} again`;
 }
-
-const component = (name) => told.status?.health.components.find((component) => component.name === name);
 
 function showHealth(components) {
   const list = $("health");
@@ -221,49 +221,20 @@ function showHealth(components) {
   });
 }
 
-function levelOf(status) {
-  return { HEALTH_STATUS_SERVING: "good", HEALTH_STATUS_STARTING: "", HEALTH_STATUS_DEGRADED: "warn" }[status] ?? "bad";
-}
-
 function showLink() {
-  const { state, reason, since } = link;
+  const { state } = link;
   document.body.dataset.link = state;
   document.body.classList.toggle("empty", !told.message);
   set($("link"), { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" }[state]);
   const taken = told.message && Date.parse(told.message.collected_at);
   set($("taken"), taken ? `sample at ${format.clock(taken)}` : "");
-  const [level, text] = state === "live" ? trouble(taken) : [state === "connecting" ? "" : "bad", unlinked(reason, since, taken)];
+  const { level, text, more } = attention({ link, ...told, now: now() });
   const notice = $("notice");
   notice.hidden = text === "";
   notice.dataset.level = level;
-  set(notice, text);
-  document.title = [told.message?.data.metadata.hostname, text && (state === "live" ? "attention" : state)].filter(Boolean).join(" – ") || "telemetry";
-}
-
-function unlinked(reason, since, taken) {
-  if (link.state === "connecting") return "Connecting to the collector.";
-  return `${reason}. Trying again since ${format.clock(since)}.` + (taken ? " The values below are the last ones." : "");
-}
-
-/** What somebody should know first, with its weight. */
-function trouble(taken) {
-  if (!told.status) return ["", ""];
-  const [sampler, sink] = [component("sampler"), component("sink")];
-  if (!taken) return [sampler?.last_error ? "bad" : "", `No sample yet.${sampler?.last_error ? ` ${sentence(sampler.last_error)}` : ""}`];
-  const age = now() - taken;
-  if (age > 3 * interval() + 2000) return ["bad", `No new sample for ${format.span(age)}.${sampler?.last_error ? ` ${sentence(sampler.last_error)}` : ""}`];
-  if (sink && levelOf(sink.status) !== "good" && sink.status !== "HEALTH_STATUS_STARTING") return [levelOf(sink.status), sinkDown(sink)];
-  const ailing = told.status.health.components.find(({ status }) => ["warn", "bad"].includes(levelOf(status)));
-  if (ailing) return [levelOf(ailing.status), sentence(`${ailing.name.replace("_", " ")} ${format.status(ailing.status)}${ailing.last_error ? `: ${ailing.last_error}` : ""}`)];
-  return ["", ""];
-}
-
-function sinkDown({ since, last_error: error }) {
-  const { pending, lost } = told.status.delivery;
-  const kept = `${format.plural(pending, "message waits", "messages wait")}, ${lost > 0 ? `${format.count(lost)} are lost` : "none is lost"}.`;
-  return `The sink has taken no messages since ${format.moment(Date.parse(since), now())}. ${kept}${error ? ` ${sentence(error)}` : ""}`;
-}
-
-function sentence(text) {
-  return text ? text[0].toUpperCase() + text.slice(1).replace(/\.?$/, ".") : "";
+  set(notice, [text, more].filter(Boolean).join(" "));
+  // Without what changes all the time: a screen reader reads it out.
+  set($("spoken"), text || "Live");
+  const title = [told.message?.data.metadata.hostname, text && (state === "live" ? "attention" : state)];
+  document.title = title.filter(Boolean).join(" – ") || "telemetry";
 }
