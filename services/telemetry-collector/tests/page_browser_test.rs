@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::collector::Collector;
+use support::login::TokenFile;
 use support::page::{SeenPage, sample_of};
 use telemetry_collector::health::Component;
 use telemetry_proto::v1::{HealthStatus, SetIntervalRequest};
@@ -303,6 +304,26 @@ async fn says_why_it_is_not_live_and_comes_back_by_itself() {
 
     let page = SeenPage::start_at(address).await;
     eventually_shown(&mut browser, &page, 3).await;
+}
+
+#[tokio::test]
+async fn is_live_with_a_token_as_the_password_until_it_is_revoked() {
+    const TOKEN: &str = "token-of-a-viewer";
+    let tokens = TokenFile::new(&[("viewer", "read", TOKEN)]);
+    let vars = [
+        ("TELEMETRY_REDIS__URL", "redis://127.0.0.1:1"),
+        ("TELEMETRY_HTTP__LISTEN", "127.0.0.1:0"),
+        ("TELEMETRY_HTTP__TOKENS_FILE", tokens.path().to_str().unwrap()),
+    ];
+    let mut collector = Collector::start(&vars).await;
+    let address = collector.http_address().await;
+    let mut browser = Browser::start().await;
+    browser.open(&format!("http://anybody:{TOKEN}@{address}/")).await;
+    eventually_text(&mut browser, "link", "Live").await;
+    eventually_text(&mut browser, "notice", "Connection refused").await;
+
+    tokens.set(&[("viewer", "read", "another-token")]);
+    eventually_text(&mut browser, "notice", "The collector asks for a login").await;
 }
 
 #[tokio::test]

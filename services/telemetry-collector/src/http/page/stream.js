@@ -3,11 +3,11 @@
 const SILENCE_MS = 25_000; // the server says something every 10 s
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
-/** Follows `url` for ever. `on.event(name, content)` gets each event, `on.link(state, reason)` the connection's state. */
-export async function follow(url, on) {
+/** Follows `path` for ever. `on.event(name, content)` gets each event, `on.link(state, reason)` the connection's state. */
+export async function follow(path, on) {
   for (let attempt = 0; ; attempt++) {
     try {
-      await read(url, on, () => { attempt = 0; });
+      await read(path, on, () => { attempt = 0; });
       on.link("reconnecting", "The collector closed the connection");
     } catch (error) {
       const reason = error instanceof Refused ? error.message : "The collector does not answer";
@@ -20,7 +20,10 @@ export async function follow(url, on) {
 
 class Refused extends Error {}
 
-async function read(url, on, opened) {
+async function read(path, on, opened) {
+  // A login that was typed into the address is not allowed in that of fetch(); the browser sends it all the same.
+  const url = new URL(path, document.baseURI);
+  url.username = url.password = "";
   const abort = new AbortController();
   let silence = setTimeout(() => abort.abort(), SILENCE_MS);
   try {
