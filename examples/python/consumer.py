@@ -6,7 +6,9 @@ The types are generated from //proto. Outside Bazel, run generate.py and add its
 
 import argparse
 import datetime
+import itertools
 import json
+import pathlib
 import sys
 
 import grpc
@@ -93,17 +95,37 @@ def read_queue(options):
         shown += 1
 
 
+def control_channel(options):
+    if options.tls_ca:
+        files = [path and pathlib.Path(path).read_bytes() for path in (options.tls_ca, options.tls_key, options.tls_cert)]
+        return grpc.secure_channel(options.control, grpc.ssl_channel_credentials(*files))
+    # For a Unix socket, gRPC would name its path as the authority, which is not a valid one.
+    authority = [("grpc.default_authority", "localhost")] if options.control.startswith("unix:") else []
+    return grpc.insecure_channel(options.control, options=authority)
+
+
 def call_control(options):
-    with grpc.insecure_channel(options.control) as channel:
+    # Without TLS, a token is for loopback and Unix sockets only: everybody on the way can read it.
+    token = pathlib.Path(options.token_file).read_text().strip() if options.token_file else None
+    login = {"metadata": [("authorization", f"Bearer {token}")] if token else []}
+    with control_channel(options) as channel:
         control = control_pb2_grpc.ControlServiceStub(channel)
+        if options.command == "watch":
+            events = control.WatchSnapshots(control_pb2.WatchSnapshotsRequest(delivery=options.delivery), **login)
+            for event in itertools.islice(events, options.count):
+                show(event)
+            return
+        login["timeout"] = options.timeout
         if options.command == "snapshot":
-            answer = control.GetSnapshot(control_pb2.GetSnapshotRequest(), timeout=options.timeout)
+            answer = control.GetSnapshot(control_pb2.GetSnapshotRequest(), **login)
         elif options.command == "health":
-            answer = control.Health(control_pb2.HealthRequest(), timeout=options.timeout)
+            answer = control.Health(control_pb2.HealthRequest(), **login)
         else:
-            request = control_pb2.SetIntervalRequest()
+            request = control_pb2.SetIntervalRequest(reason=options.reason)
             request.interval.FromTimedelta(datetime.timedelta(seconds=options.seconds))
-            answer = control.SetInterval(request, timeout=options.timeout)
+            if options.ttl:
+                request.ttl.FromTimedelta(datetime.timedelta(seconds=options.ttl))
+            answer = control.SetInterval(request, **login)
     show(answer)
 
 
@@ -111,15 +133,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--redis", default="redis://127.0.0.1:6379/0", help="URL of the Redis server (default: %(default)s)")
     parser.add_argument("--key", default="telemetry:queue", help="key of the list (default: %(default)s)")
-    parser.add_argument("--control", default="127.0.0.1:50051", help="address of the control API (default: %(default)s)")
+    parser.add_argument("--control", default="127.0.0.1:50051", help="host:port or unix:///path of the control API (default: %(default)s)")
+    parser.add_argument("--tls-ca", help="CA certificates (PEM) to check the control API with; turns TLS on")
+    parser.add_argument("--tls-cert", help="client certificate (PEM) for the control API")
+    parser.add_argument("--tls-key", help="private key (PEM) of the client certificate")
+    parser.add_argument("--token-file", help="file with a bearer token for the control API")
     parser.add_argument("--timeout", type=float, default=10, help="timeout of a call, in seconds (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     queue = commands.add_parser("queue", help="take messages from the queue and print them")
     queue.add_argument("--count", type=int, help="stop after this many messages")
     commands.add_parser("snapshot", help="print the latest sample")
+    watch = commands.add_parser("watch", help="print every message as soon as it is made")
+    watch.add_argument("--delivery", action="store_true", help="print what becomes of the messages, too")
+    watch.add_argument("--count", type=int, help="stop after this many events")
     commands.add_parser("health", help="print the collector's health")
     interval = commands.add_parser("interval", help="change the sampling interval")
     interval.add_argument("seconds", type=float, help="new interval, in seconds")
+    interval.add_argument("--ttl", type=float, help="return to the collector's own interval after so many seconds")
+    interval.add_argument("--reason", default="", help="why, for the audit")
     options = parser.parse_args()
     try:
         read_queue(options) if options.command == "queue" else call_control(options)

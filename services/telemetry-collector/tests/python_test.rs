@@ -8,12 +8,15 @@
 
 mod support;
 
+use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
 
 use support::collector::Collector;
+use support::login::TokenFile;
 use support::python::PythonTypes;
 use telemetry_proto::v1::{GapReason, GapRecord, Stamp, TelemetryMessage};
-use telemetry_testing::{Finished, RedisServer, eventually};
+use telemetry_testing::{Authority, Finished, RedisServer, eventually};
 use uuid::Uuid;
 
 const QUEUE: &str = "telemetry:queue";
@@ -131,4 +134,38 @@ async fn python_calls_the_control_api() {
 
     let refused = example.try_run("consumer.py", &["--control", &address, "interval", "0.001"]).await;
     assert!(refused.code != Some(0) && refused.stderr.contains("INVALID_ARGUMENT"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn python_watches_with_a_login() {
+    let (redis, example) = (RedisServer::start().await, Example::new().await);
+    let (authority, tokens) = (Authority::new(), TokenFile::new(&[("ops", "control", "s3cret")]));
+    let (cert, key) = authority.certificate("server", &["127.0.0.1"]);
+    let url = redis.url();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    fs::write(token.path(), "s3cret\n").unwrap();
+    let common = [("TELEMETRY_REDIS__URL", url.as_str()), ("TELEMETRY_COLLECTION__INTERVAL", "100ms"), tokens.var()];
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let login = ["--token-file", &path(token.path())];
+
+    let (cert, key, ca) = (path(&cert), path(&key), path(&authority.ca()));
+    let tls = [("TELEMETRY_CONTROL__TLS_CERT", cert.as_str()), ("TELEMETRY_CONTROL__TLS_KEY", key.as_str())];
+    let collector = Collector::start(&[&common[..], &tls].concat()).await;
+    let address = collector.address().to_string();
+    let encrypted = [&["--control", &address, "--tls-ca", &ca], &login[..]].concat();
+    let events = example.run("consumer.py", &[&encrypted[..], &["watch", "--delivery", "--count", "5"]].concat()).await;
+    let events: Vec<serde_json::Value> = events.lines().map(|event| serde_json::from_str(event).unwrap()).collect();
+    assert_eq!(events[0]["delivery"]["state"], "DELIVERY_STATE_PENDING");
+    assert!(events.iter().any(|event| event["message"]["data"]["cpu"].is_object()), "{events:?}");
+    let refused = example.try_run("consumer.py", &["--control", &address, "--tls-ca", &ca, "health"]).await;
+    assert!(refused.code != Some(0) && refused.stderr.contains("UNAUTHENTICATED"), "{}", refused.stderr);
+
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("control.sock");
+    let _collector = Collector::start_on_socket(&socket, &common).await;
+    let address = format!("unix://{}", path(&socket));
+    let change = ["--control", &address, "interval", "0.2", "--ttl", "60", "--reason", "INC-42"];
+    let answer = example.run("consumer.py", &[&login[..], &change].concat()).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer["interval"] == "0.200s" && answer["reverts_at"].is_string(), "{answer}");
 }
