@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::collector::Collector;
 use support::login::TokenFile;
-use support::page::{SeenPage, sample_of};
+use support::page::{ANY_PORT, SeenPage, sample_of};
 use telemetry_collector::health::Component;
 use telemetry_proto::v1::{HealthStatus, SetIntervalRequest};
 use telemetry_testing::{Browser, RedisServer, eventually};
@@ -169,7 +169,7 @@ async fn fits_every_width_in_both_schemes_with_few_and_many_cores() {
         let page = SeenPage::start().await;
         page.board.reporter(Component::Sink).failing(HealthStatus::Degraded, &long_error());
         browser.open(&url(page.address)).await;
-        for width in [360, 768, 1440] {
+        for width in [320, 360, 768, 1440] {
             browser.resize(width, 900).await;
             eventually_shown(&mut browser, &page, cores).await;
             eventually_text(&mut browser, "notice", "The sink has taken no messages").await;
@@ -286,6 +286,20 @@ async fn says_that_there_is_no_sample_yet_and_why_the_sink_is_down() {
     browser.eventually("nothing needs attention", is_hidden).await;
     assert_eq!(text(&mut browser, "acknowledged").await, "2");
     eventually_text(&mut browser, "health", "last error: connection refused").await;
+    assert_no_complaints(&browser);
+}
+
+#[tokio::test]
+async fn says_how_old_the_last_sample_is_when_no_new_ones_come() {
+    let page = SeenPage::start_with(ANY_PORT, "1s", Duration::from_secs(3600)).await;
+    let mut browser = Browser::start().await;
+    browser.open(&url(page.address)).await;
+    eventually_shown(&mut browser, &page, 2).await;
+    eventually_text(&mut browser, "notice", "There are no new samples. The last one is 1 h").await;
+    let sampler = page.board.reporter(Component::Sampler);
+    sampler.failing(HealthStatus::NotServing, &std::io::Error::other("half a file"));
+    eventually_text(&mut browser, "notice", "Half a file").await;
+    assert_eq!(browser.evaluate("document.title").await, json!("testhost – attention"));
     assert_no_complaints(&browser);
 }
 

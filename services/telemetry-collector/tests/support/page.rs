@@ -1,6 +1,6 @@
 //! A page without a collector behind it: the test says what happens.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +17,9 @@ use telemetry_server::{Listener, ListenerSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// The address of a free port.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// A page that is served, and what it shows.
 pub struct SeenPage {
     pub address: SocketAddr,
@@ -30,18 +33,24 @@ pub struct SeenPage {
 }
 
 impl SeenPage {
-    /// A page on a free port, of a collector whose components all serve.
+    /// A page on a free port, of a collector whose components all serve and that seldom takes samples.
     pub async fn start() -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::start_at(ANY_PORT).await
     }
 
+    /// The same at an address that the test chooses.
     pub async fn start_at(address: SocketAddr) -> Self {
+        Self::start_with(address, "1h", Duration::ZERO).await
+    }
+
+    /// The same of a collector that takes samples this often, and whose newest samples are so old.
+    pub async fn start_with(address: SocketAddr, interval: &str, age: Duration) -> Self {
         let clock = WallClock::system();
         let settings = OutboxSettings { max_bytes: usize::MAX, on_full: OnFull::DropOldest, encoding: Encoding::Json };
-        let outbox = Outbox::new(settings, Stamper::new(SystemTime::now), Arc::new(NoObserver));
+        let outbox = Outbox::new(settings, Stamper::new(move || SystemTime::now() - age), Arc::new(NoObserver));
         let board = HealthBoard::new(clock.clone());
         Component::ALWAYS.into_iter().for_each(|component| board.reporter(component).serving());
-        let interval = "1h".parse().unwrap();
+        let interval = interval.parse().unwrap();
         let reporter = board.reporter(Component::Sampler);
         let sampler = Sampler::new(Vec::new(), metadata(), interval, outbox.clone(), clock.clone(), reporter);
         let steering = Steering::new(sampler.handle(), outbox.clone(), clock, &metadata(), interval, 5);
