@@ -15,6 +15,9 @@
 //! The tail finds out by itself which one the key holds. A list is read from its left end, where collectors push. Redis has no
 //! position in it that stays, so the tail reads until it finds messages that it knows. A stream is read after the last entry.
 //!
+//! Of a list that does not change, a look reads 4 elements; after a change, it reads at least 32 known elements beside the new
+//! ones. Before numbers of a list are told as missing, the whole list is read once, in pages of 256.
+//!
 //! # Permissions
 //! The user needs `TYPE` and, for a list, `LRANGE`; for a stream `XREVRANGE` and `XREAD`; in a Cluster also `EXISTS`.
 
