@@ -3,6 +3,8 @@
 // Each test file is a separate crate and uses only a part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod older;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 

@@ -2,7 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
-use ratatui::style::{Modifier, Style};
+use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, RenderDirection, Row, Sparkline, Table, TableState, Wrap};
 use telemetry_proto::v1::{CpuMetrics, DeliveryState, HealthStatus};
@@ -24,11 +24,14 @@ pub(super) fn overview(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
     let row = |(index, host): (usize, &Host)| {
         let cpu = host.latest.as_ref().map(|(_, cpu)| cpu);
         let usage = cpu.and_then(|cpu| cpu.usage_percent);
-        let style = if is_selected(index) { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
+        let (mark, style) = match is_selected(index) {
+            true => ("▸", Style::new().add_modifier(Modifier::BOLD)),
+            false => (" ", Style::new()),
+        };
         Row::new([
-            Cell::from(clean(&host.target)),
+            Cell::from(format!("{mark}{}", clean(&host.target))),
             Cell::from(Line::styled(percent(usage), view.heat(usage.unwrap_or_default())).right_aligned()),
-            Cell::from(Line::styled(small_course(host), view.heat(usage.unwrap_or_default()))),
+            Cell::from(Line::styled(small_course(host), view.color(Color::Cyan))),
             Cell::from(Line::raw(number(load(cpu))).right_aligned()),
             Cell::from(Line::raw(host.delivery.pending().to_string()).right_aligned()),
             Cell::from(Line::raw(host.delivery.lost().to_string()).right_aligned()),
@@ -45,7 +48,7 @@ pub(super) fn overview(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
         Constraint::Length(6),
         Constraint::Fill(1),
     ];
-    let heading = Row::new(["TARGET", "   CPU", "", "  LOAD", " PENDING", "  LOST", "STATUS"]);
+    let heading = Row::new([" TARGET", "   CPU", "", "  LOAD", " PENDING", "  LOST", "STATUS"]);
     let title = format!(" {} targets ", view.hosts.len());
     let table = Table::new(view.hosts.iter().enumerate().map(row), widths)
         .header(heading.style(Style::new().add_modifier(Modifier::BOLD)))
@@ -64,7 +67,7 @@ pub(super) fn course(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, host: &
         .data(values)
         .max(100)
         .direction(RenderDirection::RightToLeft)
-        .style(view.heat(usage.unwrap_or_default()))
+        .style(view.color(Color::Cyan))
         .absent_value_symbol(" ")
         .block(block);
     frame.render_widget(sparkline, area);
