@@ -22,6 +22,7 @@ pub struct Connection {
     stream: Stream,
     peer: Arc<Peer>,
     silence: Silence,
+    stall: Stall,
     _place: OwnedSemaphorePermit,
 }
 
@@ -45,7 +46,8 @@ impl Connection {
     pub(crate) fn new(stream: Stream, peer: Peer, limits: &Limits, place: OwnedSemaphorePermit) -> Self {
         let first = limits.idle_timeout.map_or(limits.handshake_timeout, |idle| idle.min(limits.handshake_timeout));
         let silence = Silence { timer: Box::pin(sleep(first)), limit: limits.idle_timeout, has_received: false };
-        Self { stream, peer: Arc::new(peer), silence, _place: place }
+        let stall = Stall { timer: None, limit: limits.write_timeout };
+        Self { stream, peer: Arc::new(peer), silence, stall, _place: place }
     }
 
     /// The other end.
@@ -75,6 +77,26 @@ impl Silence {
     }
 }
 
+/// How long the client may take nothing of what it is sent.
+#[derive(Debug)]
+struct Stall {
+    /// Runs while the client takes nothing.
+    timer: Option<Pin<Box<Sleep>>>,
+    limit: Duration,
+}
+
+impl Stall {
+    /// `written`, or an error if the client has taken nothing for too long.
+    fn check<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.timer = None;
+            return written;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl Connected for Connection {
     type ConnectInfo = Arc<Peer>;
 
@@ -86,27 +108,32 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // First, for a client that sends without a pause and without a call. Nothing read is the end of the stream.
+        if this.silence.has_received && this.silence.poll(&this.peer, cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         let read = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
-        if read.is_ready() {
+        if read.is_ready() || this.silence.has_received {
             this.silence.has_received = true;
             return read;
         }
-        // Nothing read is the end of the stream.
         this.silence.poll(&this.peer, cx).map(Ok)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let written = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        };
+        this.stall.check(written, cx)
     }
 
     fn poll_write_vectored(
@@ -114,11 +141,13 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let written = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        };
+        this.stall.check(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -130,18 +159,22 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let written = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        this.stall.check(written, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let written = match &mut this.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        };
+        this.stall.check(written, cx)
     }
 }

@@ -57,6 +57,8 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// Time until a new connection has completed its TLS handshake, and again until it has sent its first byte.
     pub handshake_timeout: Duration,
+    /// Time that a client may take nothing of what it is sent.
+    pub write_timeout: Duration,
 }
 
 /// One of the settings, without the name that a service's users know it by.
@@ -117,6 +119,7 @@ impl Default for Limits {
         Self {
             connections: 256,
             idle_timeout: Some(Duration::from_secs(300)),
+            write_timeout: Duration::from_secs(300),
             handshake_timeout: Duration::from_secs(5),
         }
     }

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use telemetry_testing::{Authority, ClientFiles, eventually};
+use telemetry_testing::{Authority, ClientFiles, PATIENCE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -157,6 +157,39 @@ async fn ends_a_connection_that_sends_nothing_and_one_that_makes_no_call() {
     assert!(reading.is_err(), "a call is under way");
     connection.peer().call_ended();
     assert!(is_closed(&mut connection).await);
+}
+
+#[tokio::test]
+async fn ends_a_connection_that_sends_without_a_pause_and_makes_no_call() {
+    let mut settings = settings();
+    settings.limits.idle_timeout = Some(Duration::from_millis(300));
+    let (mut incoming, address, _) = listen(&settings).await;
+    let mut client = TcpStream::connect(&address).await.unwrap();
+    let mut connection = next(&mut incoming).await;
+    let sending = tokio::spawn(async move { while client.write_all(&[0; 65_536]).await.is_ok() {} });
+    let mut buffer = [0; 64];
+    let reading = async { while matches!(connection.read(&mut buffer).await, Ok(1..)) {} };
+    assert!(tokio::time::timeout(PATIENCE, reading).await.is_ok(), "there is always more to read");
+    drop(connection);
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn ends_a_connection_whose_client_takes_nothing() {
+    let mut settings = settings();
+    settings.limits.write_timeout = Duration::from_millis(200);
+    let (mut incoming, address, _) = listen(&settings).await;
+    let _client = TcpStream::connect(&address).await.unwrap();
+    let mut connection = next(&mut incoming).await;
+    let writing = async {
+        loop {
+            if let Err(error) = connection.write_all(&[0; 65_536]).await {
+                return error.kind();
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, writing).await;
+    assert_eq!(ended.expect("the client takes nothing"), io::ErrorKind::TimedOut);
 }
 
 #[tokio::test]

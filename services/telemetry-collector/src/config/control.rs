@@ -142,7 +142,7 @@ pub(super) const IDLE_TIMEOUT: &Variable = &Variable {
     name: "TELEMETRY_CONTROL__IDLE_TIMEOUT",
     default: "5m",
     allowed: "a duration from 100ms to 24h, such as 5m",
-    meaning: "Time that a connection may stay without a call. It is then closed.",
+    meaning: "Time that a connection may stay without a call, and that a client may take nothing of what it is sent. It is then closed.",
     secret: false,
 };
 
@@ -187,6 +187,7 @@ pub struct ControlConfig {
 impl ControlConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let address = reader.read(LISTEN, from_str);
+        let idle_timeout = reader.read(IDLE_TIMEOUT, duration(IDLE));
         let listener = ListenerSettings {
             socket: SocketPermissions { mode: reader.read(SOCKET_MODE, mode), group: reader.read(SOCKET_GROUP, group) },
             tls: TlsFiles {
@@ -199,7 +200,8 @@ impl ControlConfig {
             insecure: reader.read(INSECURE, from_str),
             limits: Limits {
                 connections: reader.read(MAX_CONNECTIONS, number(CONNECTIONS)),
-                idle_timeout: Some(reader.read(IDLE_TIMEOUT, duration(IDLE))),
+                idle_timeout: Some(idle_timeout),
+                write_timeout: idle_timeout,
                 handshake_timeout: reader.read(HANDSHAKE_TIMEOUT, duration(HANDSHAKE)),
             },
             ..ListenerSettings::new(address)

@@ -72,7 +72,8 @@ pub(super) const HEADER_TIMEOUT: &Variable = &Variable {
     name: "TELEMETRY_HTTP__HEADER_TIMEOUT",
     default: "30s",
     allowed: "a duration from 100ms to 1h, such as 30s",
-    meaning: "Time until the headers of a request are complete, and time that a connection may stay without a request.",
+    meaning: "Time until the headers of a request are complete, time that a connection may stay without a request, and time that a client \
+              may take nothing of an answer.",
     secret: false,
 };
 
@@ -124,6 +125,7 @@ impl HttpConfig {
             // The time for headers begins at the end of the request before.
             idle_timeout: None,
             handshake_timeout: reader.read(HANDSHAKE_TIMEOUT, duration(HANDSHAKE)),
+            write_timeout: header_timeout,
         };
         let listener = address.map(|address| {
             let protocols = &["http/1.1"];
