@@ -116,7 +116,7 @@ pub(super) const MAX_CALLS_PER_CONNECTION: &Variable = &Variable {
 
 pub(super) const MAX_MESSAGE_BYTES: &Variable = &Variable {
     name: "TELEMETRY_CONTROL__MAX_MESSAGE_BYTES",
-    default: "64KiB",
+    default: "4KiB",
     allowed: "a size from 1KiB to 4MiB, such as 64KiB",
     meaning: "Size of a request. A larger one is answered with OUT_OF_RANGE.",
     secret: false,
@@ -124,7 +124,7 @@ pub(super) const MAX_MESSAGE_BYTES: &Variable = &Variable {
 
 pub(super) const MAX_HEADER_BYTES: &Variable = &Variable {
     name: "TELEMETRY_CONTROL__MAX_HEADER_BYTES",
-    default: "16KiB",
+    default: "8KiB",
     allowed: "a size from 1KiB to 1MiB, such as 16KiB",
     meaning: "Size of the headers of a call.",
     secret: false,

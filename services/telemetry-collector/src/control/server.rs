@@ -47,8 +47,8 @@ impl Default for CallLimits {
     fn default() -> Self {
         Self {
             calls_per_connection: 64,
-            message_bytes: 64 << 10,
-            header_bytes: 16 << 10,
+            message_bytes: 4 << 10,
+            header_bytes: 8 << 10,
             timeout: Duration::from_secs(5),
         }
     }
