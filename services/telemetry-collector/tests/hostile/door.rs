@@ -18,6 +18,8 @@ use crate::support::login::{Login, tls};
 #[derive(Debug, Clone)]
 pub struct Door {
     pub address: SocketAddr,
+    /// Where HTTP listens, in cases that are about it.
+    pub http: Option<SocketAddr>,
     pub files: Option<ClientFiles>,
 }
 

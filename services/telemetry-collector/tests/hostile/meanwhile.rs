@@ -1,6 +1,7 @@
 //! A client that means well, and calls on while others attack. It has a thread of its own, so that an attack slows it down only
 //! through the collector.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::door::{Client, Door};
 use super::target::READER;
+use crate::support::http::get;
 use crate::support::login::Login;
 
 /// Generous: a timing never fails a case, only an answer that does not come.
@@ -58,6 +60,9 @@ impl Meanwhile {
                         let mut new =
                             connecting.map_err(|_| "no connection".to_owned())?.map_err(|e| format!("{e:?}"))?;
                         call(&mut new).await?;
+                        if let Some(http) = door.http {
+                            probe(http).await?;
+                        }
                     } else {
                         call(&mut old).await?;
                     }
@@ -84,4 +89,10 @@ async fn call(client: &mut Client) -> Result<(), String> {
     let called = timeout(DEADLINE, client.snapshot()).await;
     called.map_err(|_| format!("no answer in {DEADLINE:?}"))?.map_err(|status| format!("{status:?}"))?;
     Ok(())
+}
+
+async fn probe(http: SocketAddr) -> Result<(), String> {
+    let probed = timeout(DEADLINE, get(http, "/livez", &[])).await;
+    let code = probed.map_err(|_| format!("no answer of HTTP in {DEADLINE:?}"))?.code;
+    if code == 200 { Ok(()) } else { Err(format!("/livez answers {code}")) }
 }

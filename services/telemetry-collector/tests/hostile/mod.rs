@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod cases;
+pub mod crowd;
 pub mod door;
 pub mod meanwhile;
 pub mod siege;

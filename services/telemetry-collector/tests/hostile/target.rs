@@ -18,6 +18,9 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 pub const READER: &str = "reader-9f1c2ab7";
 pub const OPERATOR: &str = "operator-53d0e8c4";
 
+/// Opens HTTP, too.
+pub const HTTP: (&str, &str) = ("TELEMETRY_HTTP__LISTEN", "127.0.0.1:0");
+
 const KEY: &str = "telemetry:queue";
 
 /// How the listener is protected, besides its tokens.
@@ -65,13 +68,17 @@ impl Target {
         }
         settings.extend(vars.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let collector = Collector::start(&settings).await;
+        let mut collector = Collector::start(&settings).await;
+        let http = match settings.iter().any(|(name, _)| *name == HTTP.0) {
+            true => Some(collector.http_address().await),
+            false => None,
+        };
         let files = match tls {
             Tls::Off => None,
             Tls::On => Some(authority.trusted()),
             Tls::Mutual => Some(authority.client("friend")),
         };
-        let door = Door { address: collector.address(), files };
+        let door = Door { address: collector.address(), http, files };
         let target = Self { collector, redis, authority, tokens, door };
         eventually("the first sample is in the queue", async || !target.queue().await.is_empty()).await;
         target

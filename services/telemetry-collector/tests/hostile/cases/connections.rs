@@ -1,17 +1,12 @@
 //! Connections that cost a place and bring no call.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{interval, timeout};
+use tokio::io::AsyncWriteExt;
 
-use super::{CLOSING, alone};
-use crate::hostile::door::Door;
+use super::alone;
+use crate::hostile::crowd::{BACKLOG, CLOSING, all_closed, closed, connect, drip};
 use crate::hostile::meanwhile::Connections;
 use crate::hostile::siege::{Allowed, Siege, soon};
 use crate::hostile::table::Row;
@@ -25,15 +20,13 @@ const SHORT: &[(&str, &str)] = &[
     ("TELEMETRY_CONTROL__IDLE_TIMEOUT", "2s"),
     ("TELEMETRY_CONTROL__CALL_TIMEOUT", "1s"),
 ];
-/// Time between two bytes of a client that is slow on purpose.
-const DRIP: Duration = Duration::from_millis(100);
 /// SETTINGS_INITIAL_WINDOW_SIZE.
 const WINDOW: u16 = 4;
 
 pub async fn connections_without_a_byte() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
-    let silent = connect(&target.door, MANY, b"").await;
+    let silent = connect(target.door.address, MANY, b"").await;
     all_closed(silent).await;
     siege.end(format!("{MANY} connections, closed after the handshake timeout"), Allowed::mib(8)).await
 }
@@ -42,8 +35,8 @@ pub async fn half_a_tls_handshake() -> Row {
     let target = Target::start_with(Tls::On, SHORT).await;
     let siege = Siege::begin(&target).await;
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 40]].concat();
-    let silent = connect(&target.door, MANY / 2, &hello).await;
-    let slow = connect(&target.door, MANY / 2, b"").await;
+    let silent = connect(target.door.address, MANY / 2, &hello).await;
+    let slow = connect(target.door.address, MANY / 2, b"").await;
     let dripping = tokio::spawn(drip(slow, hello));
     all_closed(silent).await;
     dripping.await.unwrap();
@@ -53,7 +46,7 @@ pub async fn half_a_tls_handshake() -> Row {
 pub async fn preface_then_silence() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
-    let silent = connect(&target.door, MANY, &preface(&[])).await;
+    let silent = connect(target.door.address, MANY, &preface(&[])).await;
     all_closed(silent).await;
     siege.end(format!("{MANY} connections, closed after the idle timeout"), Allowed::mib(16)).await
 }
@@ -61,7 +54,7 @@ pub async fn preface_then_silence() -> Row {
 pub async fn headers_byte_by_byte() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
-    let slow = connect(&target.door, MANY, &preface(&[])).await;
+    let slow = connect(target.door.address, MANY, &preface(&[])).await;
     drip(slow, frame(HEADERS, END_HEADERS, 1, &[0; 16_000])).await;
     siege.end(format!("{MANY} connections, closed after the idle timeout"), Allowed::mib(16)).await
 }
@@ -70,7 +63,7 @@ pub async fn body_byte_by_byte() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
     let start = [preface(&[]), call(1, END_HEADERS, CHECK, &[]), frame(DATA, 0, 1, &[0, 0, 0, 0x20, 0])].concat();
-    let slow = connect(&target.door, MANY, &start).await;
+    let slow = connect(target.door.address, MANY, &start).await;
     drip(slow, frame(DATA, 0, 1, &[0; 8000])).await;
     siege.end(format!("{MANY} calls that need no login, ended by the call timeout"), Allowed::mib(16)).await
 }
@@ -108,9 +101,13 @@ pub async fn ten_thousand_connections() -> Row {
     let siege = Siege::begin_with(&target, Connections::Old).await;
     let mut open = Vec::with_capacity(many);
     let mut most = 0;
-    for batch in 0..many.div_ceil(MANY) {
-        open.extend(connect(&target.door, MANY.min(many - batch * MANY), b"").await);
+    while open.len() < many {
+        open.extend(connect(target.door.address, BACKLOG.min(many - open.len()), b"").await);
         most = most.max(target.open_files());
+        if open.len() > 2 * PLACES {
+            // The collector has caught up when it has closed the last one.
+            closed(open.last_mut().unwrap()).await;
+        }
     }
     assert!(most <= PLACES + OTHER_FILES, "the collector held {most} files open");
     assert!(most > PLACES / 2, "the attack took only {most} files of the collector");
@@ -162,63 +159,9 @@ async fn garbage(target: &Target) -> Row {
     }
     let mut open = Vec::new();
     for bytes in &kinds {
-        open.append(&mut connect(&target.door, 1, bytes).await);
+        open.append(&mut connect(target.door.address, 1, bytes).await);
     }
     let connections = open.len();
     all_closed(open).await;
     siege.end(format!("{connections} connections: HTTP/1, SSH, Redis, TLS, random bytes"), Allowed::mib(16)).await
-}
-
-/// Opens connections without TLS, and sends `first` on each.
-async fn connect(door: &Door, many: usize, first: &[u8]) -> Vec<TcpStream> {
-    let connecting = (0..many).map(async |_| {
-        let mut stream = TcpStream::connect(door.address).await.unwrap();
-        // A server that has closed it already is what some cases are about.
-        let _ = stream.write_all(first).await;
-        stream
-    });
-    join_all(connecting).await
-}
-
-/// Sends `bytes` on each connection, one at a time, until the server has closed all.
-async fn drip(mut open: Vec<TcpStream>, bytes: Vec<u8>) {
-    let dripping = async {
-        let mut pause = interval(DRIP);
-        for byte in bytes.iter().cycle() {
-            pause.tick().await;
-            let mut left = Vec::new();
-            for mut stream in open.drain(..) {
-                if stream.write_all(&[*byte]).await.is_ok() && !is_closed(&mut stream) {
-                    left.push(stream);
-                }
-            }
-            open = left;
-            if open.is_empty() {
-                break;
-            }
-        }
-    };
-    assert!(timeout(CLOSING, dripping).await.is_ok(), "slow connections are still open after {CLOSING:?}");
-}
-
-fn is_closed(stream: &mut TcpStream) -> bool {
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.try_read(&mut buffer) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
-        }
-    }
-}
-
-/// Waits until the server has closed all connections.
-async fn all_closed(open: Vec<TcpStream>) {
-    let closing = async {
-        let mut buffer = [0; 4096];
-        for mut stream in open {
-            while !matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {}
-        }
-    };
-    assert!(timeout(CLOSING, closing).await.is_ok(), "connections are still open after {CLOSING:?}");
 }

@@ -59,7 +59,7 @@ pub async fn wrong_logins() -> Row {
         vec![bearer(OPERATOR), bearer(OPERATOR)],
         vec![bearer("wrong"), bearer(OPERATOR)],
         vec![format!("{}, {}", bearer("wrong"), bearer(OPERATOR))],
-        vec![bearer(&"x".repeat(15_000))],
+        vec![bearer(&"x".repeat(7_000))],
     ];
     let mut calls = 0;
     for login in &logins {
