@@ -17,8 +17,10 @@ use support::goldens::{Golden, goldens};
 use support::released::{Schema, releases, values};
 use support::strategies::valid_message;
 use telemetry_proto::v1::{
-    FILE_DESCRIPTOR_SET, GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse, SetIntervalRequest,
-    SetIntervalResponse, TelemetryMessage,
+    FILE_DESCRIPTOR_SET, GetCapabilitiesRequest, GetCapabilitiesResponse, GetConfigRequest, GetConfigResponse,
+    GetSnapshotRequest, GetSnapshotResponse, HealthRequest, HealthResponse, ResetIntervalRequest,
+    ResetIntervalResponse, SetIntervalRequest, SetIntervalResponse, TelemetryMessage, WatchSnapshotsRequest,
+    WatchSnapshotsResponse,
 };
 
 fn today() -> Schema {
@@ -48,6 +50,14 @@ fn rewritten(message: &str, json: &[u8], protobuf: &[u8]) -> (Vec<u8>, Vec<u8>) 
         "GetSnapshotResponse" => read_and_rewritten::<GetSnapshotResponse>(json, protobuf),
         "SetIntervalRequest" => read_and_rewritten::<SetIntervalRequest>(json, protobuf),
         "SetIntervalResponse" => read_and_rewritten::<SetIntervalResponse>(json, protobuf),
+        "GetCapabilitiesRequest" => read_and_rewritten::<GetCapabilitiesRequest>(json, protobuf),
+        "GetCapabilitiesResponse" => read_and_rewritten::<GetCapabilitiesResponse>(json, protobuf),
+        "GetConfigRequest" => read_and_rewritten::<GetConfigRequest>(json, protobuf),
+        "GetConfigResponse" => read_and_rewritten::<GetConfigResponse>(json, protobuf),
+        "ResetIntervalRequest" => read_and_rewritten::<ResetIntervalRequest>(json, protobuf),
+        "ResetIntervalResponse" => read_and_rewritten::<ResetIntervalResponse>(json, protobuf),
+        "WatchSnapshotsRequest" => read_and_rewritten::<WatchSnapshotsRequest>(json, protobuf),
+        "WatchSnapshotsResponse" => read_and_rewritten::<WatchSnapshotsResponse>(json, protobuf),
         "HealthRequest" => read_and_rewritten::<HealthRequest>(json, protobuf),
         "HealthResponse" => read_and_rewritten::<HealthResponse>(json, protobuf),
         other => panic!("add {other} to this test: there is a golden of it"),
