@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Group;
@@ -31,6 +31,8 @@ impl Drop for SocketFile {
 
 /// Listens on the socket `path`. A file that a crashed process has left is replaced.
 pub(crate) fn bind(path: &Path, mode: u32, group: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
+    // The name that it has while nobody can reach it may be shorter.
+    SocketAddr::from_pathname(path)?;
     refuse_used(path)?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     // Nobody else can reach the socket in here until it has its permissions.
@@ -108,6 +110,14 @@ mod tests {
         fs::write(&path, "data").unwrap();
         assert_eq!(bind(&path, 0o660, None).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "data");
+    }
+
+    #[tokio::test]
+    async fn refuses_a_path_that_no_client_could_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s".repeat(100));
+        assert_eq!(bind(&path, 0o660, None).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
