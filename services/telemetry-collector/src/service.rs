@@ -1,6 +1,7 @@
 //! The assembly: the only place that knows every part. It starts them, and stops them in the order of the data's way.
 
-use std::path::{Path, PathBuf};
+mod checks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use opentelemetry::metrics::Meter;
 use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use telemetry_redis::{Backoff, RetrySettings};
 use telemetry_server::{Address, Listener, ListenerSettings};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::checks::{check_readiness, check_spool_directory};
 use crate::clock::WallClock;
 use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
 use crate::config::Config;
@@ -32,8 +34,6 @@ use crate::steering::{self, Saved, Steering, SteeringSettings};
 
 /// Time that the host has, before the first sample, to give what is slow to read.
 const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
-/// Time that the disk has to say whether the spool's directory can be one.
-const SPOOL_CHECK_LIMIT: Duration = Duration::from_millis(500);
 /// Time that the last sync of the spool has beyond the grace time.
 const SYNC_GRACE: Duration = Duration::from_secs(2);
 /// Time that calls under way have to end once everything else has.
@@ -381,40 +381,6 @@ async fn listen(section: &str, setting: &'static str, settings: &ListenerSetting
     Listener::bind(settings).await.map_err(|error| TelemetryError::listen(section, setting, error))
 }
 
-/// Refuses to be ready by a component that there is not.
-fn check_readiness(config: &Config) -> TelemetryResult<()> {
-    let optional = [
-        (Component::Spool, &config.spool.directory, "TELEMETRY_SPOOL__DIR"),
-        (Component::StateFile, &config.control.steering.state_file, "TELEMETRY_CONTROL__STATE_FILE"),
-    ];
-    for (component, path, variable) in optional {
-        if path.is_none() && config.http.ready.contains(&component) {
-            let problem = format!("{} needs {variable}", component.name());
-            return Err(TelemetryError::setting("TELEMETRY_HTTP__READY", problem));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a directory that can never be one. Whatever may mend itself, such as a missing parent or permission, is left to the
-/// spool, which tries again; so is a disk that does not answer.
-async fn check_spool_directory(directory: Option<PathBuf>) -> TelemetryResult<()> {
-    let Some(directory) = directory else { return Ok(()) };
-    let checking = spawn_blocking(move || not_a_directory(&directory).map(Path::to_owned));
-    match timeout(SPOOL_CHECK_LIMIT, checking).await {
-        Ok(Ok(Some(path))) => {
-            Err(TelemetryError::setting("TELEMETRY_SPOOL__DIR", format!("{} is not a directory", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What `directory` is, or is below, that is there and is no directory.
-fn not_a_directory(directory: &Path) -> Option<&Path> {
-    let there = directory.ancestors().find_map(|path| path.metadata().ok().map(|metadata| (path, metadata)));
-    there.filter(|(_, metadata)| !metadata.is_dir()).map(|(path, _)| path)
-}
-
 fn redis_settings(config: &Config, host: &HostIdentity) -> TelemetryResult<RedisSettings> {
     let redis = &config.redis;
     let queue = &redis.queue;
@@ -452,9 +418,7 @@ fn metadata(host: &HostIdentity, config: &Config) -> TelemetryMetadata {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::fs;
     use std::future::pending;
-    use std::os::unix::fs::symlink;
 
     use tokio::time::sleep;
 
@@ -505,26 +469,5 @@ mod tests {
         });
         finish_delivery(Some(hanging), delivering, Instant::now() + Duration::from_secs(5)).await;
         was_delivered.try_recv().unwrap();
-    }
-
-    #[test]
-    fn finds_what_is_in_the_way_of_a_directory() {
-        let root = tempfile::tempdir().unwrap();
-        let path = |name: &str| root.path().join(name);
-        fs::write(path("file"), "").unwrap();
-        symlink(path("file"), path("link")).unwrap();
-        assert_eq!(not_a_directory(&path("file")), Some(path("file").as_path()));
-        assert_eq!(not_a_directory(&path("file/below/it")), Some(path("file").as_path()));
-        assert_eq!(not_a_directory(&path("link")), Some(path("link").as_path()));
-        assert_eq!(not_a_directory(Path::new("/dev/null")), Some(Path::new("/dev/null")));
-    }
-
-    #[test]
-    fn leaves_what_may_mend_itself_to_the_spool() {
-        let root = tempfile::tempdir().unwrap();
-        symlink(root.path().join("nowhere"), root.path().join("dangling")).unwrap();
-        for name in ["", "missing", "missing/parent", "dangling", "dangling/below"] {
-            assert_eq!(not_a_directory(&root.path().join(name)), None, "{name}");
-        }
     }
 }
