@@ -354,6 +354,20 @@ async fn says_that_there_are_too_many_viewers() {
     eventually_shown(&mut browser, &page, 2).await;
 }
 
+#[tokio::test]
+async fn writes_values_for_people() {
+    let page = SeenPage::start().await;
+    let mut browser = Browser::start().await;
+    browser.open(&url(page.address)).await;
+    let spans = "import('/page/format.js').then(({ span }) => [0, 200, 1000, 1500, 59_000, 90_000, 3_600_000, 93_600_000].map(span))";
+    let wanted = ["0 ms", "200 ms", "1 s", "1.5 s", "59 s", "1 min 30 s", "1 h", "1 d 2 h"];
+    assert_eq!(browser.evaluate(spans).await, json!(wanted));
+    let others = "import('/page/format.js').then((format) => [format.milliseconds('0.200s'), format.count(18234), \
+                  format.percent(undefined), format.gigahertz(2596.12), format.status('HEALTH_STATUS_NOT_SERVING'), \
+                  format.why([{ field: 'a', reason: 'UNAVAILABLE_REASON_NO_SENSOR' }], 'a', 'b')])";
+    assert_eq!(browser.evaluate(others).await, json!([200, "18,234", "–", "2.60", "not serving", "no sensor"]));
+}
+
 /// The policy is what keeps a script that got into the page from running. Break it, and the browser says so.
 #[tokio::test]
 async fn runs_no_text_as_a_script() {
