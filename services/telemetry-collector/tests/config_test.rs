@@ -178,6 +178,7 @@ async fn shows_no_secret_anywhere() {
         ("TELEMETRY_LOG__FILTER", "debug"),
         control_token.var(),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
