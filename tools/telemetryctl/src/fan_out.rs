@@ -90,6 +90,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use telemetry_client::ControlSettings;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -120,7 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_target_that_hangs_fails_alone() {
-        let asked = AtomicUsize::new(0);
+        let (asked, begun) = (AtomicUsize::new(0), Instant::now());
         let answers = Answers::of(&targets(3), LIMITS, |_| async {
             if asked.fetch_add(1, Ordering::Relaxed) == 1 {
                 std::future::pending::<()>().await;
@@ -128,6 +129,7 @@ mod tests {
             Ok(())
         })
         .await;
+        assert_eq!(begun.elapsed(), LIMITS.timeout);
         let failures: Vec<_> = answers.failures().collect();
         assert_eq!(failures, [("1", &Failure::timed_out(LIMITS.timeout))]);
         assert_eq!(answers.exit(), Exit::SomeFailed);

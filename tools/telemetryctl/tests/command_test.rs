@@ -191,10 +191,12 @@ async fn a_signal_ends_it_with_the_exit_code_of_a_shell() {
 }
 
 #[tokio::test]
-async fn paints_when_asked() {
+async fn shows_counters_and_paints_when_asked() {
     let redis = RedisServer::start().await;
     let target = collector(&redis).await;
     let target = target.target();
+    let plain = ctl(&["health", "--target", &target]).await;
+    assert!(plain.stdout.contains("messages_delivered  sink"), "{plain:?}");
     let always = ctl(&["health", "--color", "always", "--target", &target]).await;
     assert!(always.stdout.contains("\x1b[32mserving\x1b[0m"), "{always:?}");
     let json = ctl(&["health", "--color", "always", "--output", "json", "--target", &target]).await;

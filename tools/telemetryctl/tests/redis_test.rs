@@ -150,3 +150,22 @@ async fn doctor_warns_of_a_wrong_type_of_key_and_of_an_interval_for_good() {
     assert_eq!(doctor.code, Some(2), "{doctor:?}");
     line(&doctor, "fail", "holds a string");
 }
+
+#[tokio::test]
+async fn doctor_warns_of_messages_that_were_trimmed() {
+    let redis = RedisServer::start().await;
+    let vars = [
+        ("TELEMETRY_REDIS__URL", &*redis.url()),
+        ("TELEMETRY_REDIS__MAX_LENGTH", "2"),
+        ("TELEMETRY_COLLECTION__INTERVAL", "100ms"),
+    ];
+    let collector = Collector::start(&vars).await;
+    let target = collector.target();
+    eventually("messages are trimmed", async || {
+        let doctor = ctl(&["doctor", "--target", &target]).await;
+        let lines: Vec<_> = doctor.stdout.lines().filter(|line| line.starts_with("warn")).collect();
+        let is_trimmed = lines.iter().any(|line| line.contains("were trimmed"));
+        is_trimmed && lines.iter().any(|line| line.contains("telemetry:queue is full")) && doctor.code == Some(1)
+    })
+    .await;
+}

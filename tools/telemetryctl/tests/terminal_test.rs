@@ -28,7 +28,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(args: &[&str]) -> Self {
+    fn start(args: &[&str], vars: &[(&str, &str)]) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
         let end = || Stdio::from(slave.try_clone().unwrap());
@@ -36,6 +36,7 @@ impl Terminal {
             .args(args)
             .env_clear()
             .env("TERM", "xterm-256color")
+            .envs(vars.iter().copied())
             .stdin(end())
             .stdout(end())
             .stderr(end())
@@ -90,7 +91,7 @@ async fn shows_a_screen_and_restores_the_terminal_however_it_ends() {
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
     let target = collector.target();
     for (keys, code) in [(&b"q"[..], 0), (b"\x1b", 0), (b"\x03", 130), (b"", 143)] {
-        let mut terminal = Terminal::start(&["watch", "--target", &target]);
+        let mut terminal = Terminal::start(&["watch", "--target", &target], &[]);
         eventually("the delivery is shown", async || terminal.shown().contains("acknowledged")).await;
         assert!(terminal.shown().contains(ENTER_SCREEN) && !terminal.echoes());
         if keys.is_empty() {
@@ -107,7 +108,7 @@ async fn shows_a_screen_and_restores_the_terminal_however_it_ends() {
 #[tokio::test]
 async fn keeps_trying_a_target_that_is_not_there() {
     let target = nobody();
-    let mut terminal = Terminal::start(&["watch", "--target", &target]);
+    let mut terminal = Terminal::start(&["watch", "--target", &target], &[]);
     eventually("the reason is shown", async || terminal.shown().contains("Connection")).await;
     assert!(terminal.child.try_wait().unwrap().is_none());
     terminal.press(b"q");
@@ -118,10 +119,10 @@ async fn keeps_trying_a_target_that_is_not_there() {
 async fn paints_text_in_a_terminal_unless_no_color_is_set() {
     let redis = RedisServer::start().await;
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
-    let mut painted = Terminal::start(&["health", "--target", &collector.target()]);
+    let mut painted = Terminal::start(&["health", "--target", &collector.target()], &[]);
     assert!(painted.exit_code().await.is_some());
     eventually("it is painted", async || painted.shown().contains("\x1b[1mTARGET")).await;
-    let mut plain = Terminal::start(&["health", "--target", &collector.target(), "--color", "never"]);
+    let mut plain = Terminal::start(&["health", "--target", &collector.target()], &[("NO_COLOR", "1")]);
     assert!(plain.exit_code().await.is_some());
     eventually("it is shown", async || plain.shown().contains("control")).await;
     assert!(!plain.shown().contains('\x1b'), "{}", plain.shown());

@@ -58,7 +58,24 @@ fn text(answers: &Answers<Health>, paint: Paint) -> String {
             ]);
         }
     }
-    table.render(paint)
+    let mut text = table.render(paint);
+    if let (false, Some((_, health))) = (answers.is_many(), answers.ok().next()) {
+        text.push_str(&counters(health, paint));
+    }
+    text
+}
+
+/// What the components of a single collector have counted since it started.
+fn counters(health: &Health, paint: Paint) -> String {
+    let mut table = Table::new(["COUNTER", "COMPONENT", "SINCE START"]);
+    let mut is_empty = true;
+    for component in &health.components {
+        for (name, count) in &component.counters {
+            table.row([Cell::from(name), Cell::from(&component.name), Cell::from(count.to_string())]);
+            is_empty = false;
+        }
+    }
+    if is_empty { String::new() } else { format!("\n{}", table.render(paint)) }
 }
 
 fn status(status: HealthStatus) -> Cell {

@@ -14,6 +14,26 @@ use crate::output::health_name;
 /// Settings that open a listener to everybody.
 const INSECURE: [&str; 2] = ["TELEMETRY_CONTROL__INSECURE", "TELEMETRY_HTTP__INSECURE"];
 
+/// A counter of the sink that should stay 0.
+struct Loss {
+    counter: &'static str,
+    what: &'static str,
+    remedy: &'static str,
+}
+
+const LOSSES: [Loss; 2] = [
+    Loss {
+        counter: "messages_lost",
+        what: "were lost",
+        remedy: "raise TELEMETRY_OUTBOX__MAX_BYTES, or set TELEMETRY_SPOOL__DIR; telemetryctl tail shows the gap records",
+    },
+    Loss {
+        counter: "messages_trimmed",
+        what: "were trimmed from the queue before a consumer took them",
+        remedy: "add consumers, or raise TELEMETRY_REDIS__MAX_LENGTH",
+    },
+];
+
 /// What the collector says of itself.
 pub(super) struct Facts {
     pub(super) config: Result<Config, Failure>,
@@ -46,7 +66,21 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     let mut checks = vec![Check::ok("collector", "answers")];
     checks.extend(settings(facts));
     checks.extend(health(&facts.health));
+    checks.extend(losses(&facts.health));
     checks
+}
+
+/// Messages that did not reach a consumer since the collector started.
+fn losses(health: &Health) -> Vec<Check> {
+    let Some(sink) = health.component("sink") else { return Vec::new() };
+    LOSSES.iter().filter_map(|loss| loss.check(sink.counters.get(loss.counter).copied().unwrap_or_default())).collect()
+}
+
+impl Loss {
+    fn check(&self, count: u64) -> Option<Check> {
+        let message = || format!("{count} messages {} since the collector started", self.what);
+        (count > 0).then(|| Check::warn("delivery", message(), self.remedy))
+    }
 }
 
 fn settings(facts: &Facts) -> Vec<Check> {
@@ -107,5 +141,19 @@ async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Control
     match timeout(limit, call).await {
         Ok(answer) => answer.map_err(Failure::from),
         Err(_) => Err(Failure::timed_out(limit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict;
+    use super::*;
+
+    #[test]
+    fn warns_of_messages_that_did_not_reach_a_consumer() {
+        for loss in LOSSES {
+            assert_eq!(loss.check(0), None);
+            assert_eq!(loss.check(3).map(|check| check.verdict), Some(Verdict::Warn), "{}", loss.counter);
+        }
     }
 }
