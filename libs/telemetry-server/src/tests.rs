@@ -266,6 +266,28 @@ async fn reads_changed_certificates_and_keeps_the_old_ones_while_they_are_damage
 }
 
 #[tokio::test]
+async fn a_changed_client_ca_shuts_out_the_certificates_of_the_old_one() {
+    let (authority, next_authority) = (Authority::new(), Authority::new());
+    let client_ca = tempfile::NamedTempFile::new().unwrap();
+    fs::copy(authority.ca(), client_ca.path()).unwrap();
+    let mut settings = with_tls(&authority, None);
+    settings.tls.client_ca = Some(client_ca.path().to_owned());
+    let (mut incoming, address, notes) = listen(&settings).await;
+    let old = authority.client("ops");
+    let _client = connect_tls(&address, &old).await.unwrap();
+    next(&mut incoming).await;
+
+    fs::copy(next_authority.ca(), client_ca.path()).unwrap();
+    notes.wait_for("Reloaded(TlsCert)").await;
+    if let Ok(mut refused) = connect_tls(&address, &old).await {
+        assert!(is_closed(&mut refused).await);
+    }
+    let new = ClientFiles { ca: Some(authority.ca()), ..next_authority.client("dashboard") };
+    let _client = connect_tls(&address, &new).await.unwrap();
+    assert_eq!(next(&mut incoming).await.peer().certificate(), Some("dashboard"));
+}
+
+#[tokio::test]
 async fn refuses_settings_that_do_not_go_together() {
     let authority = Authority::new();
     let complete = with_tls(&authority, Some(&authority));
