@@ -1,6 +1,7 @@
 //! What the screen shows: an overview of all targets if there are several, and everything about the selected one.
 
 mod cores;
+mod overview;
 mod panels;
 #[cfg(test)]
 mod tests;
@@ -82,7 +83,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
     let Some(host) = view.hosts.get(view.selected) else { return };
     frame.render_widget(title(view, host), top);
     if many {
-        panels::overview(frame, overview, view);
+        overview::draw(frame, overview, view);
     }
     draw_host(frame, detail, view, host);
     let keys = if many { " q quit   ↑ ↓ select" } else { " q quit" };

@@ -1,61 +1,19 @@
-//! The panels besides the cores.
+//! The panels of the selected target, besides its cores.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Paragraph, RenderDirection, Row, Sparkline, Table, TableState, Wrap};
+use ratatui::widgets::{Block, Paragraph, RenderDirection, Sparkline, Wrap};
 use telemetry_proto::v1::{CpuMetrics, DeliveryState, HealthStatus};
 
 use super::super::model::{Component, Link};
-use super::{Host, View, link, rows};
+use super::{Host, View, rows};
 use crate::messages::reason;
-use crate::output::{celsius, clean, elapsed, health_name, number, percent};
-
-/// Columns of the usage's course in the overview.
-const COURSE_WIDTH: u16 = 20;
+use crate::output::{celsius, clean, elapsed, health_name, percent};
 
 /// Lines of an error; the rest of it is cut off.
 const LONGEST_ERROR: usize = 3;
-
-/// Every target on a line.
-pub(super) fn overview(frame: &mut Frame<'_>, area: Rect, view: &View<'_>) {
-    let is_selected = |index: usize| index == view.selected;
-    let row = |(index, host): (usize, &Host)| {
-        let cpu = host.latest.as_ref().map(|(_, cpu)| cpu);
-        let usage = cpu.and_then(|cpu| cpu.usage_percent);
-        let (mark, style) = match is_selected(index) {
-            true => ("▸", Style::new().add_modifier(Modifier::BOLD)),
-            false => (" ", Style::new()),
-        };
-        Row::new([
-            Cell::from(format!("{mark}{}", clean(&host.target))),
-            Cell::from(Line::styled(percent(usage), view.heat(usage.unwrap_or_default())).right_aligned()),
-            Cell::from(Line::styled(small_course(host), view.color(Color::Cyan))),
-            Cell::from(Line::raw(number(load(cpu))).right_aligned()),
-            Cell::from(Line::raw(host.delivery.pending().to_string()).right_aligned()),
-            Cell::from(Line::raw(host.delivery.lost().to_string()).right_aligned()),
-            Cell::from(link(view, host)),
-        ])
-        .style(style)
-    };
-    let widths = [
-        Constraint::Max(28),
-        Constraint::Length(6),
-        Constraint::Max(COURSE_WIDTH),
-        Constraint::Length(6),
-        Constraint::Length(8),
-        Constraint::Length(6),
-        Constraint::Fill(1),
-    ];
-    let heading = Row::new([" TARGET", "   CPU", "", "  LOAD", " PENDING", "  LOST", "STATUS"]);
-    let title = format!(" {} targets ", view.hosts.len());
-    let table = Table::new(view.hosts.iter().enumerate().map(row), widths)
-        .header(heading.style(Style::new().add_modifier(Modifier::BOLD)))
-        .block(Block::bordered().title(title));
-    let mut state = TableState::new().with_selected(view.selected);
-    frame.render_stateful_widget(table, area, &mut state);
-}
 
 /// The course of the usage, the newest sample at the right.
 pub(super) fn course(frame: &mut Frame<'_>, area: Rect, view: &View<'_>, host: &Host) {
@@ -156,20 +114,7 @@ fn error(component: &Component) -> Option<String> {
     Some(clean(&format!("{}: {error}", component.name)))
 }
 
-/// The course of the usage on one line, the newest sample at the right.
-fn small_course(host: &Host) -> String {
-    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let newest = host.history.iter().take(COURSE_WIDTH.into());
-    let sign = |usage: &Option<f64>| usage.map_or(' ', |usage| HEIGHTS[(whole(usage) * 7 / 100) as usize]);
-    let signs: String = newest.rev().map(sign).collect();
-    format!("{signs:>width$}", width = usize::from(COURSE_WIDTH))
-}
-
-fn load(cpu: Option<&CpuMetrics>) -> Option<f64> {
-    cpu.and_then(|cpu| cpu.load_averages.as_ref()).map(|load| load.one)
-}
-
 /// A share as a whole number of percent.
-fn whole(percent: f64) -> u64 {
+pub(super) fn whole(percent: f64) -> u64 {
     percent.clamp(0.0, 100.0).round() as u64
 }

@@ -132,6 +132,18 @@ fn shows_several_targets_above_the_selected_one() {
 }
 
 #[test]
+fn shows_several_targets_on_a_narrow_screen() {
+    let shown = screen(40, 36, &fleet());
+    assert_golden("fleet-40", include_str!("goldens/fleet-40.txt"), &shown);
+}
+
+#[test]
+fn shows_a_screen_before_the_first_answer() {
+    let shown = screen(80, 24, &[Host::new("web-9:50051")]);
+    assert_golden("empty-80", include_str!("goldens/empty-80.txt"), &shown);
+}
+
+#[test]
 fn fits_every_screen() {
     let hosts = fleet();
     for cores in [0, 1, 2, 255, 256] {
