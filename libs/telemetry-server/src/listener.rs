@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::accept::Incoming;
 use crate::access::Access;
@@ -16,6 +16,10 @@ use crate::socket::Socket;
 use crate::tls::{Tls, TlsSource};
 use crate::tokens::Tokens;
 use crate::unix::{bind, group_of};
+
+/// Connections that may wait until they are accepted. The system drops others, and their clients try again after a second: a
+/// burst of connections would hold up everybody.
+const BACKLOG: u32 = 1024;
 
 /// A socket that is ready to accept.
 ///
@@ -54,7 +58,7 @@ impl Listener {
         let failed = |source| ListenError::Bind { address: settings.address.clone(), source };
         let (socket, address) = match &settings.address {
             Address::Tcp { host, port } => {
-                let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(failed)?;
+                let listener = listen(host, *port).await.map_err(failed)?;
                 let address = listener.local_addr().map_err(failed)?.into();
                 (Socket::Tcp(listener), address)
             }
@@ -125,6 +129,20 @@ fn check(settings: &ListenerSettings) -> Result<(), InvalidSetting> {
         return Err(InvalidSetting::new(Setting::Listen, Problem::Unprotected(settings.address.clone())));
     }
     Ok(())
+}
+
+/// As [`TcpListener::bind`], which lets only 128 connections wait.
+async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for address in lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 fn tls_source(settings: &ListenerSettings) -> Option<TlsSource> {
