@@ -62,7 +62,7 @@ pub async fn headers_byte_by_byte() -> Row {
 pub async fn body_byte_by_byte() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
-    let start = [preface(&[]), call(1, END_HEADERS, CHECK, &[]), frame(DATA, 0, 1, &[0, 0, 0, 0x20, 0])].concat();
+    let start = [preface(&[]), call(1, END_HEADERS, CHECK, &[]), frame(DATA, 0, 1, &[0, 0, 0, 0x0f, 0])].concat();
     let slow = connect(target.door.address, MANY, &start).await;
     drip(slow, frame(DATA, 0, 1, &[0; 8000])).await;
     siege.end(format!("{MANY} calls that need no login, ended by the call timeout"), Allowed::mib(16)).await
