@@ -70,8 +70,14 @@ pub async fn all_closed(open: Vec<TcpStream>) {
 }
 
 /// Waits until the server has closed the connection.
-pub async fn closed(stream: &mut TcpStream) {
+async fn closed(stream: &mut TcpStream) {
     let mut buffer = [0; 4096];
     let closing = async { while !matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {} };
     assert!(timeout(CLOSING, closing).await.is_ok(), "a connection is still open after {CLOSING:?}");
+}
+
+/// Waits until the server has sent something, or has closed the connection.
+pub async fn heard(stream: &mut TcpStream) {
+    let heard = timeout(CLOSING, stream.read(&mut [0; 16])).await;
+    assert!(heard.is_ok(), "the server has not said anything after {CLOSING:?}");
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::alone;
+use crate::hostile::ask::ask;
 use crate::hostile::crowd::CLOSING;
 use crate::hostile::siege::{Allowed, Siege, soon};
 use crate::hostile::table::Row;
 use crate::hostile::target::Target;
 use crate::hostile::wire::{
-    CHECK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY, REFUSED_STREAM,
-    SNAPSHOT, WINDOW_UPDATE, Wire, block, call, field, frame, reset, settings_frame,
+    CHECK, CONTINUATION, DATA, EMPTY, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY,
+    REFUSED_STREAM, SNAPSHOT, WINDOW_UPDATE, Wire, block, call, field, frame, reset, settings_frame,
 };
 
 const SHORT: &[(&str, &str)] = &[("TELEMETRY_CONTROL__IDLE_TIMEOUT", "2s"), ("TELEMETRY_CONTROL__CALL_TIMEOUT", "1s")];
@@ -155,6 +156,9 @@ pub async fn oversized_headers() -> Row {
         })
         .await;
     }
+    let (channel, value) = (target.door.channel().await.unwrap(), "v".repeat(9 << 10));
+    let code = ask(&channel, SNAPSHOT, &[("x-large", &value)], EMPTY.to_vec()).await;
+    assert_eq!(code, None, "a call with headers over the limit came through to the login");
     siege.end(format!("headers of 9 KiB, 64 KiB and 1 MiB; {} KiB sent", sent >> 10), Allowed::mib(8)).await
 }
 

@@ -151,7 +151,7 @@ pub async fn half_messages() -> Row {
     const CALLS: u32 = 64;
     let _alone = alone().await;
     let target =
-        Target::start(&[("TELEMETRY_CONTROL__IDLE_TIMEOUT", "2s"), ("TELEMETRY_CONTROL__CALL_TIMEOUT", "10s")]).await;
+        Target::start(&[("TELEMETRY_CONTROL__IDLE_TIMEOUT", "2s"), ("TELEMETRY_CONTROL__CALL_TIMEOUT", "5s")]).await;
     let siege = Siege::begin(&target).await;
     let bytes: u64 =
         join_all((0..CONNECTIONS).map(async |_| send_halves(&target.door, CALLS).await)).await.iter().sum();
