@@ -1,43 +1,35 @@
 //! The assembly: the only place that knows every part. It starts them, and stops them in the order of the data's way.
 
 mod checks;
+mod parts;
+mod running;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::OptionFuture;
 use opentelemetry::metrics::Meter;
-use telemetry_outbox::{Backlog, BacklogStatus, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
+use telemetry_outbox::{Backlog, Outbox, OutboxSettings, Spool, SpoolSettings, Stamper};
 use telemetry_redis::{Backoff, RetrySettings};
-use telemetry_server::{Address, Listener, ListenerSettings};
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, timeout, timeout_at};
+use telemetry_server::{Address, Listener};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::checks::{check_readiness, check_spool_directory};
+use self::running::{Running, Tasks};
 use crate::clock::WallClock;
-use crate::collectors::{self, CpuCollector, HostIdentity, HostRoot, Sysinfo, TelemetryCollector};
+use crate::collectors::TelemetryCollector;
 use crate::config::Config;
 use crate::control::{self, Control, Serving, Settings, Watches};
 use crate::delivery::Delivery;
-use crate::errors::{TelemetryError, TelemetryResult};
+use crate::errors::TelemetryResult;
 use crate::events::{self, OutboxEvents};
 use crate::health::{Component, HealthBoard};
 use crate::host_metrics;
 use crate::http;
 use crate::interval::Interval;
 use crate::models::{SCHEMA_VERSION, TelemetryMetadata};
-use crate::publishers::{DeliveryMode, RedisQueue, RedisSettings, TelemetryPublisher};
+use crate::publishers::TelemetryPublisher;
 use crate::sampler::Sampler;
 use crate::steering::{self, Saved, Steering, SteeringSettings};
-
-/// Time that the host has, before the first sample, to give what is slow to read.
-const FIRST_READING_LIMIT: Duration = Duration::from_millis(500);
-/// Time that the last sync of the spool has beyond the grace time.
-const SYNC_GRACE: Duration = Duration::from_secs(2);
-/// Time that calls under way have to end once everything else has.
-const CONTROL_GRACE: Duration = Duration::from_secs(1);
 
 /// What a service is made of. [`Service::from_config`] takes the real parts; a test brings its own.
 pub struct Parts {
@@ -109,58 +101,7 @@ impl Service {
     /// [`System`](TelemetryError::System) when the address cannot be listened on,
     /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
-        check_readiness(config)?;
-        check_spool_directory(config.spool.directory.clone()).await?;
-        let listener = listen("TELEMETRY_CONTROL__", "TELEMETRY_CONTROL__LISTEN", &config.control.listener).await?;
-        if listener.is_exposed() {
-            events::control_insecure(listener.address());
-        }
-        let http = match &config.http.listener {
-            Some(settings) => {
-                let listener = listen("TELEMETRY_HTTP__", "TELEMETRY_HTTP__LISTEN", settings).await?;
-                if listener.is_exposed() {
-                    events::http_insecure(listener.address());
-                }
-                let header_timeout = config.http.header_timeout;
-                Some(Http { listener, header_timeout, ready: config.http.ready.clone() })
-            }
-            None => None,
-        };
-        let mut cpu = collectors::cpu();
-        // The first sample has all its values where the host gives them soon.
-        let _ = timeout(FIRST_READING_LIMIT, cpu.refresh_slow_readings()).await;
-        let host = HostIdentity::read(&HostRoot::default(), &Sysinfo::new());
-        Ok(Self::new(Parts {
-            listener,
-            serving: config.control.serving,
-            max_watches: config.control.max_watches,
-            settings: Settings::new(config.in_force().clone()),
-            http,
-            collectors: vec![Box::new(cpu)],
-            metadata: metadata(&host, config),
-            interval: config.collection.interval,
-            steering: config.control.steering.clone(),
-            outbox: OutboxSettings {
-                max_bytes: config.outbox.max_bytes,
-                on_full: config.outbox.on_full,
-                encoding: config.redis.encoding,
-            },
-            publisher: Arc::new(RedisQueue::connect_lazily(&redis_settings(config, &host)?)?),
-            retry: config.retry,
-            spool: config.spool.directory.clone().map(|directory| SpoolSettings {
-                directory,
-                max_bytes: config.spool.max_bytes,
-                sync: config.spool.sync,
-                // Only a publisher that keeps marks can tell that the destination lost something.
-                retain: match config.redis.delivery {
-                    DeliveryMode::ExactlyOnce => config.spool.retain,
-                    DeliveryMode::AtLeastOnce => Duration::ZERO,
-                },
-                on_full: config.outbox.on_full,
-            }),
-            grace: config.shutdown.grace,
-            clock: WallClock::system(),
-        }))
+        Ok(Self::new(parts::of_host(config).await?))
     }
 
     /// A service of these parts.
@@ -273,201 +214,5 @@ impl Service {
             http: http_task,
         };
         Ok(Running { tasks, outbox, spool, publisher, health, stop_sampling, stop_control, grace })
-    }
-}
-
-/// A service whose tasks run, and what is needed to stop them.
-struct Running {
-    tasks: Tasks,
-    outbox: Outbox,
-    spool: Option<Spool>,
-    publisher: Arc<dyn TelemetryPublisher>,
-    health: HealthBoard,
-    stop_sampling: CancellationToken,
-    stop_control: CancellationToken,
-    grace: Duration,
-}
-
-impl Running {
-    /// Stops the tasks in the order of the data's way.
-    async fn stop(self) {
-        let Self { tasks, outbox, spool, publisher, health, stop_sampling, stop_control, grace } = self;
-        events::stopping(grace, BacklogStatus::of(&outbox, spool.as_ref()));
-        let deadline = Instant::now() + grace;
-        stop_sampling.cancel();
-        finish(tasks.sampling, deadline).await;
-        health.reporter(Component::Sampler).stopped();
-        outbox.close();
-        finish_delivery(tasks.spooling, tasks.delivering, deadline).await;
-        if let Some(spool) = &spool {
-            // A disk that hangs must not hold up the end.
-            let _ = timeout_at(deadline + SYNC_GRACE, spool.close()).await;
-        }
-        events::stopped(BacklogStatus::of(&outbox, spool.as_ref()));
-        publisher.close().await;
-        stop_control.cancel();
-        let deadline = Instant::now() + CONTROL_GRACE;
-        finish(tasks.controlling, deadline).await;
-        finish(tasks.steering, deadline).await;
-        if let Some(http) = tasks.http {
-            finish(http, deadline).await;
-        }
-    }
-}
-
-/// The tasks of a service.
-struct Tasks {
-    steering: JoinHandle<()>,
-    sampling: JoinHandle<()>,
-    /// Carries messages to the disk, if there is a spool.
-    spooling: Option<JoinHandle<()>>,
-    delivering: JoinHandle<()>,
-    controlling: JoinHandle<TelemetryResult<()>>,
-    /// Serves HTTP, if an address for it is set.
-    http: Option<JoinHandle<()>>,
-}
-
-impl Tasks {
-    /// Waits for `shutdown`.
-    ///
-    /// # Errors
-    /// When a task ends before.
-    async fn until_shutdown(&mut self, shutdown: &CancellationToken) -> TelemetryResult<()> {
-        tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = &mut self.sampling => Err(ended_early("the sampler", ended)),
-            ended = &mut self.steering => Err(ended_early("the time limits of changes", ended)),
-            Some(ended) = OptionFuture::from(self.spooling.as_mut()) => Err(ended_early("the spool", ended)),
-            ended = &mut self.delivering => Err(ended_early("the delivery of messages", ended)),
-            ended = &mut self.controlling => Err(control_ended_early(ended)),
-            Some(ended) = OptionFuture::from(self.http.as_mut()) => Err(ended_early("HTTP", ended)),
-        }
-    }
-}
-
-/// Waits for the tasks that carry messages to the disk and to the destination until `deadline`, then ends them. A disk that hangs
-/// takes at most half of the time, so that messages in memory are still delivered.
-async fn finish_delivery(spooling: Option<JoinHandle<()>>, delivering: JoinHandle<()>, deadline: Instant) {
-    if let Some(spooling) = spooling {
-        let now = Instant::now();
-        finish(spooling, now + deadline.saturating_duration_since(now) / 2).await;
-    }
-    finish(delivering, deadline).await;
-}
-
-/// Waits for a task until `deadline`, then ends it. One that has ended already is left alone.
-async fn finish<T>(mut task: JoinHandle<T>, deadline: Instant) {
-    if !task.is_finished() && timeout_at(deadline, &mut task).await.is_err() {
-        task.abort();
-    }
-}
-
-fn control_ended_early(ended: Result<TelemetryResult<()>, JoinError>) -> TelemetryError {
-    const PART: &str = "the control API";
-    match ended {
-        Ok(Err(error)) => error,
-        Ok(Ok(())) => ended_early(PART, Ok(())),
-        Err(panicked) => ended_early(PART, Err(panicked)),
-    }
-}
-
-fn ended_early(part: &str, ended: Result<(), JoinError>) -> TelemetryError {
-    let cause = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
-    TelemetryError::system(format!("go on without {part}"), std::io::Error::other(cause))
-}
-
-/// A listener whose settings begin with `section`; `setting` names its address.
-async fn listen(section: &str, setting: &'static str, settings: &ListenerSettings) -> TelemetryResult<Listener> {
-    Listener::bind(settings).await.map_err(|error| TelemetryError::listen(section, setting, error))
-}
-
-fn redis_settings(config: &Config, host: &HostIdentity) -> TelemetryResult<RedisSettings> {
-    let redis = &config.redis;
-    let queue = &redis.queue;
-    // The name of a host may change, its id does not.
-    let host = if host.host_id.is_empty() { &host.hostname } else { &host.host_id };
-    Ok(RedisSettings {
-        url: queue.url.expose().to_owned(),
-        tls: queue.tls.clone(),
-        key: queue.key_of(host)?,
-        mode: queue.mode,
-        delivery: redis.delivery,
-        max_length: redis.max_length,
-        high_water: redis.high_water,
-        wait_replicas: redis.wait_replicas,
-        connect_timeout: redis.connect_timeout,
-        response_timeout: redis.response_timeout,
-    })
-}
-
-fn metadata(host: &HostIdentity, config: &Config) -> TelemetryMetadata {
-    TelemetryMetadata {
-        hostname: host.hostname.clone(),
-        host_id: host.host_id.clone(),
-        boot_id: host.boot_id.clone(),
-        os: host.os.clone(),
-        kernel: host.kernel.clone(),
-        arch: host.arch.clone(),
-        virtualization: host.virtualization.clone(),
-        collector_version: crate::version().to_owned(),
-        labels: config.collection.labels.clone(),
-        ..TelemetryMetadata::default()
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::future::pending;
-
-    use tokio::time::sleep;
-
-    use super::*;
-    use crate::errors::report;
-
-    fn tasks() -> Tasks {
-        Tasks {
-            steering: tokio::spawn(pending()),
-            sampling: tokio::spawn(pending()),
-            spooling: Some(tokio::spawn(pending())),
-            delivering: tokio::spawn(pending()),
-            controlling: tokio::spawn(pending()),
-            http: None,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn fails_when_the_task_of_the_spool_panics() {
-        let mut tasks = tasks();
-        tasks.spooling = Some(tokio::spawn(async { panic!("panic of the test") }));
-        let shutdown = CancellationToken::new();
-        let ended = timeout(Duration::from_secs(60), tasks.until_shutdown(&shutdown)).await;
-        let error = ended.unwrap().unwrap_err();
-        assert_eq!((error.to_string().as_str(), error.exit_code()), ("cannot go on without the spool", 70));
-        assert!(report(&error).contains("panic of the test"), "{}", report(&error));
-    }
-
-    #[tokio::test]
-    async fn runs_until_shutdown_without_a_spool() {
-        let mut tasks = Tasks { spooling: None, ..tasks() };
-        let shutdown = CancellationToken::new();
-        shutdown.cancel();
-        tasks.until_shutdown(&shutdown).await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_disk_that_hangs_leaves_half_of_the_grace_time_to_the_delivery() {
-        let hanging: JoinHandle<()> = tokio::spawn(pending());
-        let ended = hanging.abort_handle();
-        let (delivered, mut was_delivered) = tokio::sync::oneshot::channel();
-        let delivering = tokio::spawn(async move {
-            while !ended.is_finished() {
-                sleep(Duration::from_millis(10)).await;
-            }
-            sleep(Duration::from_secs(2)).await;
-            let _ = delivered.send(());
-        });
-        finish_delivery(Some(hanging), delivering, Instant::now() + Duration::from_secs(5)).await;
-        was_delivered.try_recv().unwrap();
     }
 }
