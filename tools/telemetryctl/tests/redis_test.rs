@@ -169,3 +169,35 @@ async fn doctor_warns_of_messages_that_were_trimmed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn doctor_is_content_with_a_user_who_has_no_more_than_a_collector_needs() {
+    let redis = RedisServer::start().await;
+    let user = ["ACL", "SETUSER", "writer", "on", ">secret", "~telemetry:*", "+lpush", "+ltrim", "+llen", "+ping"];
+    let _: String = redis.command(&user).await;
+    let url = redis.url_with_login("writer:secret");
+    let collector = quiet_collector(&redis, &url).await;
+    let target = collector.target();
+    let doctor = ctl_with(&["doctor", "--target", &target], &[("TELEMETRY_REDIS__URL", &url)]).await;
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    line(&doctor, "ok", "cannot check permissions: NOPERM");
+}
+
+#[tokio::test]
+async fn doctor_checks_the_commands_of_exactly_once_and_the_replicas() {
+    let redis = RedisServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let vars = [
+        ("TELEMETRY_REDIS__URL", &*redis.url()),
+        ("TELEMETRY_REDIS__MODE", "stream"),
+        ("TELEMETRY_REDIS__DELIVERY", "exactly_once"),
+        ("TELEMETRY_REDIS__WAIT_REPLICAS", "1"),
+        ("TELEMETRY_SPOOL__DIR", directory.path().to_str().unwrap()),
+    ];
+    let collector = Collector::start(&vars).await;
+    let doctor = ctl(&["doctor", "--target", &collector.target()]).await;
+    assert_eq!(doctor.code, Some(2), "{doctor:?}");
+    line(&doctor, "ok", "may run EVALSHA, SCRIPT LOAD, GET, SET, XADD, XLEN, XTRIM, WAIT");
+    line(&doctor, "fail", "0 of 1 replicas are connected");
+    line(&doctor, "ok", "the spool");
+}

@@ -29,18 +29,29 @@ struct Needed {
     is_vital: bool,
 }
 
-pub(super) async fn checks(connection: &mut MultiplexedConnection, key: &str, writing: Writing) -> Vec<Check> {
+/// Looks at every command. `is_serving` tells that the sink delivers, and so needs no further permission.
+pub(super) async fn checks(
+    connection: &mut MultiplexedConnection,
+    key: &str,
+    writing: Writing,
+    is_serving: bool,
+) -> Vec<Check> {
     let needed = needed(key, writing);
     let names: Vec<_> = needed.iter().map(|needed| needed.name).collect();
     match refused(connection, needed).await {
         Ok(refused) if refused.is_empty() => vec![Check::ok(NAME, format!("may run {}", names.join(", ")))],
         Ok(refused) => refused.iter().map(|(needed, error)| refusal(needed, error, key)).collect(),
-        Err(error) => vec![Check::warn(
-            NAME,
-            format!("cannot check permissions: {}", said(&error)),
-            "allow MULTI and DISCARD, or check with ACL DRYRUN",
-        )],
+        Err(error) => vec![unchecked(&error, is_serving)],
     }
+}
+
+/// A user who has only what a collector needs may not run MULTI.
+fn unchecked(error: &RedisError, is_serving: bool) -> Check {
+    let message = format!("cannot check permissions: {}", said(error));
+    if is_serving {
+        return Check::ok(NAME, format!("{message}; the sink delivers"));
+    }
+    Check::warn(NAME, message, "allow MULTI and DISCARD for the check, or use ACL DRYRUN")
 }
 
 /// The commands that Redis does not take.
@@ -118,10 +129,18 @@ fn needed(key: &str, writing: Writing) -> Vec<Needed> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::Verdict;
     use super::*;
 
     fn names(writing: Writing) -> Vec<&'static str> {
         needed("queue", writing).iter().map(|needed| needed.name).collect()
+    }
+
+    #[test]
+    fn a_user_who_may_not_run_multi_is_fine_while_the_sink_delivers() {
+        let error = RedisError::from((redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm), "NOPERM"));
+        assert_eq!(unchecked(&error, true).verdict, Verdict::Ok);
+        assert_eq!(unchecked(&error, false).verdict, Verdict::Warn);
     }
 
     #[test]

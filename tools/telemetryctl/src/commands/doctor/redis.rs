@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use telemetry_process::report;
+use telemetry_proto::v1::HealthStatus;
 use telemetry_redis::environment::RedisEnvironment;
 use telemetry_redis::{ConnectionSettings, Connector, FailureKind, QueueMode};
 
@@ -63,7 +64,8 @@ async fn examine(facts: Option<&Facts>, queue: &RedisEnvironment, limit: Duratio
     let mut checks = vec![Check::ok(NAME, format!("{} answers", connector.url()))];
     checks.extend(memory(&mut connection).await);
     checks.extend(contents(&mut connection, facts, queue.mode, &key).await);
-    checks.extend(permissions::checks(&mut connection, &key, writing(facts, queue.mode)).await);
+    checks.extend(permissions::checks(&mut connection, &key, writing(facts, queue.mode), is_serving(facts)).await);
+    checks.extend(replicas(&mut connection, facts).await);
     checks.extend(time(&mut connection).await);
     checks
 }
@@ -118,12 +120,39 @@ fn writing(facts: Option<&Facts>, mode: QueueMode) -> Writing {
     }
 }
 
-/// Whether Redis may throw the queue away, or is nearly full. Nobody needs the permission to ask.
+/// Whether the sink delivers.
+fn is_serving(facts: Option<&Facts>) -> bool {
+    let sink = facts.and_then(|facts| facts.health.component("sink"));
+    sink.is_some_and(|sink| sink.status == HealthStatus::Serving)
+}
+
+/// Whether there are as many replicas as the collector waits for.
+async fn replicas(connection: &mut MultiplexedConnection, facts: Option<&Facts>) -> Option<Check> {
+    let wanted: u64 = facts?.setting("TELEMETRY_REDIS__WAIT_REPLICAS")?.parse().ok().filter(|wanted| *wanted > 0)?;
+    let info = info(connection, "replication").await?;
+    Some(judge_replicas(info.get("connected_slaves")?.parse().ok()?, wanted))
+}
+
+fn judge_replicas(connected: u64, wanted: u64) -> Check {
+    let message = format!("{connected} of {wanted} replicas are connected");
+    if connected < wanted {
+        return Check::fail(NAME, message, "start the replicas, or lower TELEMETRY_REDIS__WAIT_REPLICAS");
+    }
+    Check::ok(NAME, message)
+}
+
+/// A section of INFO by name. Nobody needs the permission to ask.
+async fn info(connection: &mut MultiplexedConnection, section: &str) -> Option<BTreeMap<String, String>> {
+    let info: String = redis::cmd("INFO").arg(section).query_async(connection).await.ok()?;
+    let lines = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+    Some(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// Whether Redis may throw the queue away, or is nearly full.
 async fn memory(connection: &mut MultiplexedConnection) -> Option<Check> {
-    let info: String = redis::cmd("INFO").arg("memory").query_async(connection).await.ok()?;
-    let info: BTreeMap<_, _> = info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+    let info = info(connection, "memory").await?;
     let number = |name: &str| info.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
-    judge_memory(number("used_memory"), number("maxmemory"), info.get("maxmemory_policy").copied().unwrap_or_default())
+    judge_memory(number("used_memory"), number("maxmemory"), info.get("maxmemory_policy").map_or("", String::as_str))
 }
 
 fn judge_memory(used: u64, max: u64, policy: &str) -> Option<Check> {
@@ -192,6 +221,12 @@ mod tests {
         assert_eq!(verdict(10, 100, "noeviction"), None);
         assert_eq!(verdict(90, 100, "noeviction"), Some(Verdict::Warn));
         assert_eq!(verdict(10, 100, "allkeys-lru"), Some(Verdict::Warn));
+    }
+
+    #[test]
+    fn fails_when_there_are_too_few_replicas() {
+        assert_eq!(judge_replicas(1, 1).verdict, Verdict::Ok);
+        assert_eq!(judge_replicas(0, 1).verdict, Verdict::Fail);
     }
 
     #[test]
