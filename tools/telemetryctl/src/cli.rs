@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit;
@@ -246,7 +248,8 @@ pub(crate) enum NewInterval {
 impl Cli {
     /// The arguments, of which clap cannot check everything by itself.
     pub(crate) fn parse_checked() -> Result<Self, clap::Error> {
-        let cli = Self::try_parse()?;
+        let matches = without_empty_variables(Self::command()).try_get_matches()?;
+        let cli = Self::from_arg_matches(&matches)?;
         match &cli.command {
             Command::Interval(args) if args.interval == NewInterval::Reset && args.ttl.is_some() => {
                 let problem = "a reset has no time limit: --for needs an interval";
@@ -268,6 +271,14 @@ impl TargetArgs {
         }
         self.targets.clone()
     }
+}
+
+/// The command line without the environment variables that are empty: they count as unset, as in the services.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        let is_empty = argument.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+        if is_empty { argument.env(Resettable::Reset) } else { argument }
+    })
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

@@ -157,6 +157,17 @@ async fn wrong_arguments_end_with_64() {
 }
 
 #[tokio::test]
+async fn an_empty_variable_counts_as_unset() {
+    let redis = RedisServer::start().await;
+    let collector = collector(&redis).await;
+    let names = ["TARGET", "TARGETS_FILE", "TIMEOUT", "TLS_CA", "TLS_CERT", "TLS_KEY", "TOKEN_FILE", "OUTPUT"];
+    let names: Vec<_> = names.iter().map(|name| format!("TELEMETRYCTL_{name}")).collect();
+    let vars: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let health = ctl_with(&["health", "--target", &collector.target()], &vars).await;
+    assert_eq!(health.code, Some(0), "{health:?}");
+}
+
+#[tokio::test]
 async fn wrong_settings_end_with_78_and_a_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
