@@ -52,10 +52,9 @@ impl From<ControlError> for Failure {
         let (kind, remedy) = match &error {
             ControlError::Settings { .. } => ("settings", None),
             ControlError::TimedOut { .. } => ("timed_out", Some("check address and firewall, or raise --timeout")),
-            ControlError::Unavailable { .. } if is_of_the_network(&error) => (
-                "unavailable",
-                Some("check that the collector runs, and that --target is its TELEMETRY_CONTROL__LISTEN"),
-            ),
+            ControlError::Unavailable { .. } if is_of_the_network(&error) => {
+                ("unavailable", Some(network_remedy(&error.to_string())))
+            }
             ControlError::Unavailable { .. } => ("unavailable", Some("try again in a moment")),
             ControlError::Limited { .. } => ("limited", None),
             ControlError::Unauthenticated { .. } => {
@@ -79,6 +78,17 @@ fn message(error: &ControlError) -> String {
     match error {
         ControlError::Settings { .. } | ControlError::WrongAnswer { .. } => report(error),
         _ => error.to_string(),
+    }
+}
+
+/// What to do about a connection that could not be made, by what rustls and the system say.
+fn network_remedy(message: &str) -> &'static str {
+    if message.contains("InvalidContentType") {
+        "the collector does not serve TLS: give an http:// target, or leave out --tls-ca"
+    } else if message.contains("certificate") {
+        "check --tls-ca, and that the target is a name in the collector's certificate"
+    } else {
+        "check that the collector runs, and that --target is its TELEMETRY_CONTROL__LISTEN"
     }
 }
 

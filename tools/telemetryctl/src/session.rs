@@ -1,7 +1,7 @@
 //! From the arguments to the clients of all targets.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use telemetry_client::{ControlClient, ControlError, ControlSettings};
@@ -29,7 +29,7 @@ pub(crate) struct Session {
 struct Login {
     ca: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
-    token_file: Option<std::path::PathBuf>,
+    token_file: Option<PathBuf>,
 }
 
 impl Session {
@@ -86,14 +86,15 @@ impl Session {
 
 impl Login {
     fn read(args: &LoginArgs) -> Result<Self, InvalidSettings> {
-        let pem = |option: &str, file: &Option<_>| file.as_deref().map(|file| read(option, file)).transpose();
-        let identity = match (pem("--tls-cert", &args.tls_cert)?, pem("--tls-key", &args.tls_key)?) {
+        let certificate = |option, file: &Option<PathBuf>| pem(option, file.as_deref(), "CERTIFICATE");
+        let key = pem("--tls-key", args.tls_key.as_deref(), "PRIVATE KEY")?;
+        let identity = match (certificate("--tls-cert", &args.tls_cert)?, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             (Some(_), None) => return Err(invalid("--tls-cert: it needs --tls-key, too")),
             (None, Some(_)) => return Err(invalid("--tls-key: it needs --tls-cert, too")),
         };
-        Ok(Self { ca: pem("--tls-ca", &args.tls_ca)?, identity, token_file: args.token_file.clone() })
+        Ok(Self { ca: certificate("--tls-ca", &args.tls_ca)?, identity, token_file: args.token_file.clone() })
     }
 
     fn settings(&self, spec: &TargetSpec, name: Option<&str>, timeout: Duration) -> ControlSettings {
@@ -135,6 +136,16 @@ fn targets_in(file: &Path) -> Result<Vec<TargetSpec>, InvalidSettings> {
     TargetSpec::all_in(&String::from_utf8_lossy(&bytes)).map_err(|(line, problem)| {
         invalid(format!("--targets-file: line {line} of {} is not a target: {problem}", file.display()))
     })
+}
+
+/// A file that holds something of this kind. TLS would take one without it, and trust nobody.
+fn pem(option: &str, file: Option<&Path>, kind: &str) -> Result<Option<Vec<u8>>, InvalidSettings> {
+    let Some(file) = file else { return Ok(None) };
+    let bytes = read(option, file)?;
+    if String::from_utf8_lossy(&bytes).contains(&format!("{kind}-----")) {
+        return Ok(Some(bytes));
+    }
+    Err(invalid(format!("{option}: {} holds no {} (PEM)", file.display(), kind.to_lowercase())))
 }
 
 fn read(option: &str, file: &Path) -> Result<Vec<u8>, InvalidSettings> {

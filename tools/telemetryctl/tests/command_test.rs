@@ -10,7 +10,7 @@ use support::{Collector, ctl, ctl_with, json, nobody, start_ctl};
 use telemetry_proto::v1::{
     GetCapabilitiesResponse, GetConfigResponse, GetSnapshotResponse, HealthResponse, SetIntervalResponse,
 };
-use telemetry_testing::{Process, RedisServer, eventually};
+use telemetry_testing::{Authority, Process, RedisServer, eventually};
 
 async fn collector(redis: &RedisServer) -> Collector {
     let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
@@ -173,9 +173,14 @@ async fn wrong_settings_end_with_78_and_a_line() {
     let file = directory.path().join("file");
     fs::write(&file, "web 1\n").unwrap();
     let file = file.to_str().unwrap();
+    let authority = Authority::new();
+    let certificate = authority.ca();
+    let certificate = certificate.to_str().unwrap();
     for (args, line) in [
         (&["health", "--tls-ca", "/nowhere/ca.pem"][..], "--tls-ca: cannot read /nowhere/ca.pem: No such file"),
-        (&["health", "--tls-cert", file], "--tls-cert: it needs --tls-key, too"),
+        (&["health", "--tls-ca", file], "holds no certificate (PEM)"),
+        (&["health", "--tls-key", file], "holds no private key (PEM)"),
+        (&["health", "--tls-cert", certificate], "--tls-cert: it needs --tls-key, too"),
         (&["health", "--token-file", "/nowhere/token"], "cannot read /nowhere/token"),
         (&["health", "--target", "http://192.0.2.1:1", "--token-file", file], "beyond loopback a token requires https"),
         (&["health", "--targets-file", file], "line 1 of"),

@@ -84,9 +84,20 @@ async fn connects_by_tls_with_a_certificate_and_checks_that_of_the_collector() {
     let other = Authority::new();
     let stranger = config(&format!("localhost:{port}"), other.ca().to_str().unwrap()).await;
     assert_eq!(stranger.code, Some(4), "{stranger:?}");
-    assert!(stranger.stderr.contains("certificate"), "{stranger:?}");
+    assert!(stranger.stderr.contains("check --tls-ca"), "{stranger:?}");
     let nobody = ctl(&["config", "--target", &format!("localhost:{port}"), "--tls-ca", &ca]).await;
     assert_eq!(nobody.code, Some(4), "{nobody:?}");
+}
+
+#[tokio::test]
+async fn says_that_the_collector_does_not_serve_tls() {
+    let redis = RedisServer::start().await;
+    let collector = Collector::start(&[("TELEMETRY_REDIS__URL", &redis.url())]).await;
+    let authority = Authority::new();
+    let ca = authority.ca();
+    let health = ctl(&["health", "--target", &collector.target(), "--tls-ca", ca.to_str().unwrap()]).await;
+    assert_eq!(health.code, Some(4), "{health:?}");
+    assert!(health.stderr.contains("does not serve TLS"), "{health:?}");
 }
 
 #[tokio::test]
