@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use telemetry_testing::{Authority, ClientFiles, PATIENCE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -88,12 +89,13 @@ async fn connect_tls(address: &str, files: &ClientFiles) -> io::Result<TlsStream
 }
 
 async fn next(incoming: &mut Incoming) -> Connection {
-    incoming.next().await.unwrap().unwrap()
+    timeout(PATIENCE, incoming.next()).await.expect("a connection comes").unwrap().unwrap()
 }
 
 async fn is_closed(stream: &mut (impl AsyncReadExt + Unpin)) -> bool {
     let mut buffer = [0; 64];
-    matches!(stream.read(&mut buffer).await, Ok(0) | Err(_))
+    let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("something is sent, or the end");
+    matches!(read, Ok(0) | Err(_))
 }
 
 #[tokio::test]
@@ -153,7 +155,7 @@ async fn ends_a_connection_that_sends_nothing_and_one_that_makes_no_call() {
     let mut connection = next(&mut incoming).await;
     assert!(!is_closed(&mut connection).await, "a byte has come");
     connection.peer().call_began();
-    let reading = tokio::time::timeout(Duration::from_secs(1), is_closed(&mut connection)).await;
+    let reading = timeout(Duration::from_secs(1), is_closed(&mut connection)).await;
     assert!(reading.is_err(), "a call is under way");
     connection.peer().call_ended();
     assert!(is_closed(&mut connection).await);
