@@ -50,7 +50,11 @@ pub struct Histogram {
 /// The values of an instrument by the values of its attributes. These are constants of the program, so that callers cannot
 /// add series without bound.
 #[derive(Debug)]
-pub(super) struct Series<T>(RwLock<BTreeMap<Vec<&'static str>, Arc<T>>>);
+pub(super) struct Series<T> {
+    /// The only value of an instrument without attributes. It is in place, because a tick begins with cold caches.
+    plain: OnceLock<T>,
+    by_attributes: RwLock<BTreeMap<Vec<&'static str>, Arc<T>>>,
+}
 
 impl Description {
     /// Names and values of the attributes.
@@ -153,23 +157,28 @@ impl Histogram {
 
 impl<T> Default for Series<T> {
     fn default() -> Self {
-        Self(RwLock::default())
+        Self { plain: OnceLock::new(), by_attributes: RwLock::default() }
     }
 }
 
 impl<T> Series<T> {
     /// Applies `change` to the value of these attributes, which is `new` the first time.
     fn with<R>(&self, attributes: &[&'static str], new: impl FnOnce() -> T, change: impl FnOnce(&T) -> R) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(attributes).cloned();
+        if attributes.is_empty() {
+            change(self.plain.get_or_init(new));
+            return;
+        }
+        let known = self.by_attributes.read().unwrap_or_else(PoisonError::into_inner).get(attributes).cloned();
         let value = known.unwrap_or_else(|| {
-            let mut series = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut series = self.by_attributes.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(series.entry(attributes.to_vec()).or_insert_with(|| Arc::new(new())))
         });
         change(&value);
     }
 
     fn read<V>(&self, value: impl Fn(&T) -> V) -> Vec<(Vec<&'static str>, V)> {
-        let series = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        series.iter().map(|(attributes, held)| (attributes.clone(), value(held))).collect()
+        let series = self.by_attributes.read().unwrap_or_else(PoisonError::into_inner);
+        let plain = self.plain.get().map(|held| (Vec::new(), value(held)));
+        plain.into_iter().chain(series.iter().map(|(attributes, held)| (attributes.clone(), value(held)))).collect()
     }
 }
