@@ -89,15 +89,21 @@ start_redis() {
 
 show_how_to_look() {
   local key=${TELEMETRY_REDIS__KEY:-telemetry:queue} control=${TELEMETRY_CONTROL__LISTEN:-127.0.0.1:50051} cli=redis-cli
+  local http=${TELEMETRY_HTTP__LISTEN:-}
   [ "$url" = "$default_url" ] || cli="redis-cli -u \"\$TELEMETRY_REDIS__URL\""
   cat >&2 <<END
 --> starting; Ctrl-C stops it. In another terminal:
       $cli LLEN $key
       $cli LINDEX $key 0 | jq
+END
+  # Where there is a login or another kind of address, docs/security.md has the commands.
+  [ -n "${TELEMETRY_CONTROL__TLS_CERT:-}${TELEMETRY_CONTROL__TOKENS_FILE:-}" ] || [[ $control == unix:* ]] || cat >&2 <<END
+      tools/bazel/bazel run //tools/telemetryctl -- watch --target $control
       grpcurl -plaintext $control list
       grpcurl -plaintext $control telemetry.v1.ControlService/GetSnapshot
       grpcurl -plaintext -d '{"interval":"0.2s"}' $control telemetry.v1.ControlService/SetInterval
 END
+  [ -z "$http" ] || say "    a browser: http${TELEMETRY_HTTP__TLS_CERT:+s}://$http/"
 }
 
 # shellcheck disable=SC2317  # the trap calls it
