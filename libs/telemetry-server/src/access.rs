@@ -61,6 +61,10 @@ impl Access {
         Self { tokens, certificate_roles, is_unix, has_login: settings.has_login() }
     }
 
+    pub(crate) fn has_login(&self) -> bool {
+        self.has_login
+    }
+
     /// Who makes a call with these `headers`, and when that login is no longer valid.
     ///
     /// # Errors

@@ -85,6 +85,12 @@ impl Listener {
         self.is_exposed
     }
 
+    /// Whether callers can log in.
+    #[must_use]
+    pub fn has_login(&self) -> bool {
+        self.access.has_login()
+    }
+
     /// Tells who calls.
     #[must_use]
     pub fn access(&self) -> Access {

@@ -2,6 +2,7 @@
 
 mod access;
 mod headers;
+mod host;
 mod metrics;
 mod page;
 mod probes;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use telemetry_server::{AccessLayer, Listener, serve_http};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +32,9 @@ pub fn routes(shown: Shown, ready: Vec<Component>, shutdown: CancellationToken) 
 pub async fn serve(listener: Listener, routes: Router, header_timeout: Duration, shutdown: CancellationToken) {
     events::http_listening(listener.address());
     let access = AccessLayer::new(listener.access(), access::needed, access::protocol(events::call_refused));
-    let app = app(routes.layer(access));
+    let routes = routes.layer(access);
+    let is_local = listener.address().is_loopback() && !listener.has_login();
+    let app = app(if is_local { routes.layer(from_fn(host::local_only)) } else { routes });
     serve_http(listener.incoming(Arc::new(events::ListenerEvents::of_http())), app, header_timeout, shutdown).await;
 }
 

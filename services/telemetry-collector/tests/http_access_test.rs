@@ -43,6 +43,22 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 #[tokio::test]
+async fn without_a_login_only_names_of_this_host_are_answered() {
+    let (_collector, address) = start(&[]).await;
+    for path in ["/", "/events", "/metrics", "/livez"] {
+        let refused = get(address, path, &["Host: rebound.example.com"]).await;
+        assert_eq!(refused.code, 421, "{path}");
+    }
+    let answered = get(address, "/metrics", &[&format!("Host: localhost:{}", address.port())]).await;
+    assert_eq!(answered.code, 200);
+
+    let tokens = tokens();
+    let (_collector, address) = start(&[tokens_var(&tokens)]).await;
+    let answered = get(address, "/metrics", &["Host: web-7.example.com", &bearer(TOKEN)]).await;
+    assert_eq!(answered.code, 200);
+}
+
+#[tokio::test]
 async fn a_token_opens_everything_and_probes_need_none() {
     let tokens = tokens();
     let (_collector, address) = start(&[tokens_var(&tokens)]).await;
@@ -75,7 +91,7 @@ async fn the_stream_of_the_page_ends_when_its_token_is_revoked() {
     let tokens = tokens();
     let (_collector, address) = start(&[tokens_var(&tokens)]).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /events HTTP/1.1\r\nHost: test\r\n{}\r\nConnection: close\r\n\r\n", bearer(TOKEN));
+    let request = format!("GET /events HTTP/1.1\r\nHost: localhost\r\n{}\r\nConnection: close\r\n\r\n", bearer(TOKEN));
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut head = [0; 15];
     stream.read_exact(&mut head).await.unwrap();
@@ -140,7 +156,7 @@ async fn limits_connections_and_the_time_of_headers() {
     assert!(is_closed(&mut slow).await, "headers that never end");
 
     let mut idle = TcpStream::connect(address).await.unwrap();
-    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     timeout(PATIENCE, idle.read_to_end(&mut answer)).await.expect("an idle connection ends").unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{answer:?}");

@@ -14,7 +14,7 @@ impl Events {
     pub async fn open(address: SocketAddr) -> Self {
         let mut connection = TcpStream::connect(address).await.unwrap();
         // By HTTP/1.0 the body comes as it is.
-        connection.write_all(b"GET /events HTTP/1.0\r\nHost: test\r\n\r\n").await.unwrap();
+        connection.write_all(b"GET /events HTTP/1.0\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut lines = BufReader::new(connection).lines();
         let status = lines.next_line().await.unwrap().unwrap();
         assert!(status.contains("200 OK"), "{status}");

@@ -14,7 +14,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Sends `GET path` to `address` with these header lines.
+/// Sends `GET path` to `address` with these header lines, and `Host: localhost` unless they have another one.
 pub async fn get(address: SocketAddr, path: &str, headers: &[&str]) -> Answer {
     request(TcpStream::connect(address).await.unwrap(), "GET", path, headers).await
 }
@@ -26,8 +26,9 @@ pub async fn request(
     path: &str,
     headers: &[&str],
 ) -> Answer {
+    let host = if headers.iter().any(|line| line.starts_with("Host:")) { "" } else { "Host: localhost\r\n" };
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A server by TLS may close without a notice.

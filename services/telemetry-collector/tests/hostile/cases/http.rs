@@ -21,8 +21,8 @@ use crate::support::login::{TokenFile, hash};
 const MANY: usize = 200;
 const SHORT: &[(&str, &str)] =
     &[HTTP, ("TELEMETRY_HTTP__HANDSHAKE_TIMEOUT", "1s"), ("TELEMETRY_HTTP__HEADER_TIMEOUT", "2s")];
-const GET: &[u8] = b"GET /livez HTTP/1.1\r\nHost: collector\r\n\r\n";
-const GET_METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: collector\r\n\r\n";
+const GET: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const GET_METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 fn address(target: &Target) -> SocketAddr {
     target.door.http.unwrap()
@@ -39,7 +39,7 @@ pub async fn http_connections_without_a_byte() -> Row {
 pub async fn http_headers_byte_by_byte() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
-    let slow = connect(address(&target), MANY, b"GET / HTTP/1.1\r\nHost: collector\r\n").await;
+    let slow = connect(address(&target), MANY, b"GET / HTTP/1.1\r\nHost: localhost\r\n").await;
     drip(slow, b"X-Slow: slow\r\n".to_vec()).await;
     siege.end(format!("{MANY} connections, closed after the header timeout"), Allowed::mib(8)).await
 }
@@ -77,9 +77,9 @@ pub async fn http_oversized_requests() -> Row {
     let large = "x".repeat(4 << 20);
     let many: String = (0..1_000).map(|number| format!("X-{number}: y\r\n")).collect();
     let requests = [
-        format!("GET /{large} HTTP/1.1\r\nHost: c\r\n\r\n"),
-        format!("GET /livez HTTP/1.1\r\nHost: c\r\nX-Large: {large}\r\n\r\n"),
-        format!("GET /livez HTTP/1.1\r\nHost: c\r\n{many}\r\n"),
+        format!("GET /{large} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Large: {large}\r\n\r\n"),
+        format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
         large,
     ];
     for request in &requests {
@@ -143,10 +143,10 @@ pub async fn http_answers_that_are_not_read() -> Row {
 pub async fn http_body_that_never_ends() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;
-    let head = b"POST /livez HTTP/1.1\r\nHost: c\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let endless = connect(address(&target), MANY, head).await;
     drip(endless, b"1\r\nx\r\n".to_vec()).await;
-    let large = b"POST /livez HTTP/1.1\r\nHost: c\r\nContent-Length: 9223372036854775807\r\n\r\n";
+    let large = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9223372036854775807\r\n\r\n";
     all_closed(connect(address(&target), MANY, large).await).await;
     siege.end(format!("{MANY} requests with a chunked body, {MANY} said to have 8 EiB"), Allowed::mib(8)).await
 }
@@ -155,7 +155,7 @@ pub async fn http_viewers_that_never_read() -> Row {
     let _alone = alone().await;
     let target = Target::start(&[HTTP, ("TELEMETRY_CONTROL__MAX_CHANGES_PER_SECOND", "1000")]).await;
     let siege = Siege::begin(&target).await;
-    let _deaf = connect(address(&target), MANY, b"GET /events HTTP/1.1\r\nHost: collector\r\n\r\n").await;
+    let _deaf = connect(address(&target), MANY, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let (mut operator, mut changes) = (target.operator().await, 0);
     for _ in 0..500 {
         changes += u64::from(operator.change().await.is_ok());
