@@ -118,8 +118,9 @@ where
         match judged {
             Ok((caller, revoked)) => {
                 request.extensions_mut().insert(caller);
-                let call = Call::begin(peer);
-                CallFuture::Running { inner: self.inner.call(request), call: Some((call, revoked)), end: protocol.end }
+                let login = revoked.map_or(Login::Lasting, |revoked| Login::until(revoked, protocol.end));
+                let call = Some(Call::begin(peer));
+                CallFuture::Running { inner: self.inner.call(request), call, login, protocol: *protocol }
             }
             Err(refusal) => {
                 (protocol.refused)(&refusal, &peer);
@@ -172,8 +173,9 @@ pin_project! {
         Running {
             #[pin]
             inner: F,
-            call: Option<(Call, Option<CancellationToken>)>,
-            end: fn(&Refusal) -> HeaderMap,
+            call: Option<Call>,
+            login: Login,
+            protocol: Protocol<B>,
         },
         /// The call is refused.
         Refused {
@@ -202,20 +204,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            CallFutureProjection::Running { inner, call, end } => {
+            CallFutureProjection::Running { inner, call, login, protocol } => {
+                // A message may arrive long after the headers with the login.
+                if let Login::UntilRevoked(revoked, _) = login
+                    && revoked.as_mut().poll(cx).is_ready()
+                {
+                    let refusal = Refusal::UnknownToken;
+                    if let Some(call) = call.take() {
+                        (protocol.refused)(&refusal, &call.peer);
+                    }
+                    return Poll::Ready(Ok((protocol.refuse)(&refusal).map(CallBody::of_refusal)));
+                }
                 let response = ready!(inner.poll(cx))?;
-                let (mut call, revoked) = call.take().map_or((None, None), |(call, revoked)| (Some(call), revoked));
+                let mut call = call.take();
                 // The answer is there: it is for the client to take it.
                 call.iter_mut().for_each(Call::pause);
-                let login = revoked
-                    .map_or(Login::Lasting, |revoked| Login::UntilRevoked(Box::pin(revoked.cancelled_owned()), *end));
+                let login = std::mem::replace(login, Login::Lasting);
                 Poll::Ready(Ok(response.map(|inner| CallBody { inner, call, login })))
             }
             CallFutureProjection::Refused { response } => match response.take() {
-                Some(response) => {
-                    let body = |inner| CallBody { inner, call: None, login: Login::Lasting };
-                    Poll::Ready(Ok(response.map(body)))
-                }
+                Some(response) => Poll::Ready(Ok(response.map(CallBody::of_refusal))),
                 None => Poll::Pending,
             },
         }
@@ -233,6 +241,12 @@ pin_project! {
     }
 }
 
+impl<B> CallBody<B> {
+    fn of_refusal(inner: B) -> Self {
+        Self { inner, call: None, login: Login::Lasting }
+    }
+}
+
 /// The login of a call.
 enum Login {
     /// It stays valid.
@@ -241,6 +255,12 @@ enum Login {
     UntilRevoked(Pin<Box<WaitForCancellationFutureOwned>>, fn(&Refusal) -> HeaderMap),
     /// It was revoked, and the answer has ended.
     Revoked,
+}
+
+impl Login {
+    fn until(revoked: CancellationToken, end: fn(&Refusal) -> HeaderMap) -> Self {
+        Self::UntilRevoked(Box::pin(revoked.cancelled_owned()), end)
+    }
 }
 
 impl fmt::Debug for Login {
@@ -309,6 +329,7 @@ fn trailers(refusal: &Refusal) -> HeaderMap {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::VecDeque;
     use std::task::Waker;
 
@@ -334,9 +355,35 @@ mod tests {
         }
     }
 
+    fn peer() -> Arc<Peer> {
+        Arc::new(Peer::new(PeerAddress::Unix { pid: None, uid: 0, gid: 0 }, None))
+    }
+
+    #[test]
+    fn refuses_a_call_whose_login_is_revoked_before_the_service_runs() {
+        let revoked = CancellationToken::new();
+        let protocol = grpc(|_, _| {});
+        let (arrived, message) = tokio::sync::oneshot::channel::<()>();
+        let ran = Cell::new(false);
+        let inner = async {
+            message.await.unwrap();
+            ran.set(true);
+            Ok::<_, std::convert::Infallible>(Response::new(tonic::body::Body::empty()))
+        };
+        let login = Login::until(revoked.clone(), protocol.end);
+        let mut call = Box::pin(CallFuture::Running { inner, call: Some(Call::begin(peer())), login, protocol });
+        let mut answer = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(answer().is_pending(), "the message is not complete");
+        revoked.cancel();
+        arrived.send(()).unwrap();
+        let Poll::Ready(Ok(response)) = answer() else { panic!("the call is not answered") };
+        assert_eq!(tonic::Status::from_header_map(response.headers()).unwrap().code(), tonic::Code::Unauthenticated);
+        assert!(!ran.get(), "the service ran for a login that is no longer valid");
+    }
+
     #[test]
     fn a_connection_is_idle_while_a_part_of_an_answer_is_not_taken() {
-        let peer = Arc::new(Peer::new(PeerAddress::Unix { pid: None, uid: 0, gid: 0 }, None));
+        let peer = peer();
         let mut call = Call::begin(Arc::clone(&peer));
         assert_eq!(peer.idle_since(), None, "the server has to answer");
         call.pause();

@@ -13,7 +13,7 @@ use crate::hostile::ask::{SERVICE, ask, bearer, framed};
 use crate::hostile::siege::{Allowed, Siege};
 use crate::hostile::table::Row;
 use crate::hostile::target::{OPERATOR, READER, Target, Tls};
-use crate::hostile::wire::{DATA, END_HEADERS, END_STREAM, SNAPSHOT, call, frame, preface};
+use crate::hostile::wire::{DATA, END_HEADERS, END_STREAM, HEADERS, SNAPSHOT, Wire, call, frame, preface};
 use crate::support::login::{Login, hash};
 
 const HEALTH: &str = "/grpc.health.v1.Health";
@@ -124,6 +124,36 @@ pub async fn token_revoked_during_a_watch() -> Row {
     }
     assert_eq!(leaver.change().await.unwrap_err().code(), Code::Unauthenticated);
     siege.end(format!("{WATCHES} watches and a call with a token that is gone"), Allowed::mib(8)).await
+}
+
+/// The login comes with the headers, the change with the last byte of the message.
+pub async fn token_revoked_during_a_change() -> Row {
+    const CALLS: u32 = 20;
+    let target = Target::start(&[("TELEMETRY_CONTROL__CALL_TIMEOUT", "1m")]).await;
+    target.tokens.set(&[
+        ("reader", "read", READER),
+        ("operator", "control", OPERATOR),
+        ("leaver", "control", "leaver-token"),
+    ]);
+    let siege = Siege::begin(&target).await;
+    let mut leaver = target.door.client(Login::token("leaver-token")).await.unwrap();
+    eventually("the new token is known", async || leaver.snapshot().await.is_ok()).await;
+    let (path, login, message) = (format!("{SERVICE}/SetInterval"), bearer("leaver-token"), framed(MINUTE));
+    let (last, most) = message.split_last().unwrap();
+    let mut wire = Wire::open(&target.door, &[]).await;
+    let streams = || (0..CALLS).map(|number| number * 2 + 1);
+    for stream in streams() {
+        wire.send(&call(stream, END_HEADERS, &path, &[("authorization", &login)])).await;
+        wire.send(&frame(DATA, 0, stream, most)).await;
+    }
+    target.tokens.set(&[("reader", "read", READER), ("operator", "control", OPERATOR)]);
+    eventually("the token is revoked", async || leaver.snapshot().await.is_err()).await;
+    for stream in streams() {
+        wire.send(&frame(DATA, END_STREAM, stream, &[*last])).await;
+    }
+    let answers = || wire.seen().frames.get(&HEADERS).copied().unwrap_or_default();
+    eventually("every call is answered", async || answers() >= u64::from(CALLS)).await;
+    siege.end(format!("{CALLS} changes whose last byte comes after the token is gone"), Allowed::mib(8)).await
 }
 
 pub async fn damaged_tokens_files() -> Row {

@@ -35,7 +35,7 @@ pub fn all() -> Vec<(&'static str, Run)> {
             oversized_headers, header_bomb;
         messages: oversized_messages, malformed_messages, malformed_frames, compressed_bombs, half_messages;
         watches: watches_beyond_the_limit, watchers_that_never_read, interval_changes_beyond_the_rate;
-        credentials: wrong_logins, guessed_tokens, token_revoked_during_a_watch, damaged_tokens_files, readers_who_change,
+        credentials: wrong_logins, guessed_tokens, token_revoked_during_a_watch, token_revoked_during_a_change, damaged_tokens_files, readers_who_change,
             strange_client_certificates, token_on_a_plain_connection, calls_open_without_a_login, calls_closed_without_a_login;
         socket: unix_socket_of_another_user, ended_under_attack;
         http: http_connections_without_a_byte, http_headers_byte_by_byte, http_connections_kept_open, http_connections_beyond_the_limit,
