@@ -105,20 +105,21 @@ impl Access {
     }
 }
 
-/// The token in a header. Browsers cannot send bearer tokens, so it can be the password of a login by HTTP Basic, too; the name
+/// The token in a header, unless it is empty. Browsers cannot send bearer tokens, so it can be the password of a login by HTTP Basic, too; the name
 /// of the user does not count.
 fn secret_of(login: &str) -> Option<Vec<u8>> {
     let (scheme, credentials) = login.split_once(' ')?;
     let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case(BEARER) {
-        return Some(credentials.as_bytes().to_vec());
-    }
-    if !scheme.eq_ignore_ascii_case(BASIC) {
+    let secret = if scheme.eq_ignore_ascii_case(BEARER) {
+        credentials.as_bytes().to_vec()
+    } else if scheme.eq_ignore_ascii_case(BASIC) {
+        let pair = STANDARD.decode(credentials).ok()?;
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        pair[colon + 1..].to_vec()
+    } else {
         return None;
-    }
-    let pair = STANDARD.decode(credentials).ok()?;
-    let colon = pair.iter().position(|byte| *byte == b':')?;
-    Some(pair[colon + 1..].to_vec())
+    };
+    (!secret.is_empty()).then_some(secret)
 }
 
 impl Caller {
@@ -204,6 +205,15 @@ mod tests {
         }
         let twice = caller(&access, &tcp(None), &["Bearer secret", "Bearer secret"]);
         assert_eq!(twice, Err(Refusal::UnknownToken));
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        // "anybody:" for Basic.
+        for login in ["Bearer ", "Bearer", "Basic YW55Ym9keTo="] {
+            assert_eq!(secret_of(login), None, "{login}");
+        }
+        assert_eq!(secret_of("Basic YW55Ym9keTpzZWNyZXQ=").as_deref(), Some(&b"secret"[..]));
     }
 
     #[test]

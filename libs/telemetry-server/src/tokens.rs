@@ -75,6 +75,9 @@ impl Token {
         let role = role.parse().map_err(|_| "the role is not read or control")?;
         let hash = hash.strip_prefix(HASH_PREFIX).and_then(from_hex);
         let hash = hash.ok_or("the hash is not sha256: and 64 hexadecimal digits")?;
+        if digest(&SHA256, b"").as_ref() == hash {
+            return Err("the hash is of an empty token");
+        }
         Ok(Self { name: name.to_owned(), role, hash, revoked: CancellationToken::new() })
     }
 
@@ -131,6 +134,13 @@ mod tests {
         assert_eq!(found(b"secret"), Some(("dashboard", Role::Read)));
         assert_eq!(found(b"other"), Some(("ops", Role::Control)));
         assert_eq!((found(b"Secret"), found(b""), found(SECRET.as_bytes())), (None, None, None));
+    }
+
+    #[test]
+    fn refuses_the_hash_of_an_empty_token() {
+        let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let problem = Tokens::parse(&format!("ops control {empty}"), None).unwrap_err();
+        assert_eq!(problem, "line 1: the hash is of an empty token");
     }
 
     #[test]
