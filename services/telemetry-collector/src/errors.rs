@@ -35,7 +35,7 @@ pub enum TelemetryError {
         source: io::Error,
     },
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({setting})")]
+    #[error("cannot listen on {address} ({setting}){}", remedy(source))]
     Bind {
         /// The variable that names the address.
         setting: &'static str,
@@ -95,6 +95,19 @@ pub enum PublishingErrorKind {
     Rejected,
     /// The message itself cannot be sent.
     InvalidMessage,
+}
+
+/// What to do when an address cannot be listened on.
+fn remedy(failure: &io::Error) -> &'static str {
+    match failure.kind() {
+        io::ErrorKind::AddrInUse => "; another program uses it: stop that one, or choose another address",
+        io::ErrorKind::AddrNotAvailable => "; this host does not have the address",
+        io::ErrorKind::NotFound => "; the directory of the socket must exist",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, a socket needs a directory that the collector may write to"
+        }
+        _ => "",
+    }
 }
 
 impl TelemetryError {
@@ -293,6 +306,7 @@ mod tests {
             source: io::Error::from(io::ErrorKind::AddrInUse),
         };
         assert_eq!(in_use.exit_code(), 69);
+        assert!(in_use.to_string().ends_with("; another program uses it: stop that one, or choose another address"));
         assert_eq!(tonic::Status::from(in_use).code(), tonic::Code::Internal);
 
         let wrong = TelemetryError::setting("interval", "5ms is below 100ms");
