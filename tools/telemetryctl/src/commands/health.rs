@@ -54,7 +54,7 @@ fn text(answers: &Answers<Health>, paint: Paint) -> String {
                 Cell::from(format!("  {}", component.name)),
                 status(component.status),
                 Cell::from(elapsed(component.since, now)),
-                Cell::new(component.last_error.as_deref().unwrap_or_default(), Style::Dim),
+                Cell::new(&last_error(component.last_error.as_deref(), component.status), Style::Dim),
             ]);
         }
     }
@@ -63,6 +63,15 @@ fn text(answers: &Answers<Health>, paint: Paint) -> String {
         text.push_str(&counters(health, paint));
     }
     text
+}
+
+/// The last error of a component. One that is over is marked.
+fn last_error(error: Option<&str>, status: HealthStatus) -> String {
+    match (error, status) {
+        (None, _) => String::new(),
+        (Some(error), HealthStatus::Serving) => format!("(earlier) {error}"),
+        (Some(error), _) => error.to_owned(),
+    }
 }
 
 /// What the components of a single collector have counted since it started.
@@ -97,6 +106,12 @@ mod tests {
         ] {
             assert_eq!(exit(Exit::Ok, statuses.iter().copied()), expected, "{statuses:?}");
         }
+    }
+
+    #[test]
+    fn marks_an_error_that_is_over() {
+        assert_eq!(last_error(Some("no"), HealthStatus::Serving), "(earlier) no");
+        assert_eq!(last_error(Some("no"), HealthStatus::Degraded), "no");
     }
 
     #[test]
