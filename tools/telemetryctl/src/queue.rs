@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 
+use telemetry_client::control::Config;
 use telemetry_redis::environment::{self, RedisEnvironment};
 use telemetry_settings::{Program, Reader};
 
@@ -44,6 +45,11 @@ impl QueueVariables {
         self
     }
 
+    /// The settings of a collector. Its files are on its host, and its passwords are masked.
+    pub(crate) fn of_collector(config: &Config) -> Self {
+        Self::of(config.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone().into())))
+    }
+
     /// Whether the URL of Redis is among them.
     pub(crate) fn has_url(&self) -> bool {
         self.0.keys().any(|name| stem(name) == environment::URL.name)
@@ -56,6 +62,11 @@ impl QueueVariables {
         reader.finish().map_err(|invalid| InvalidSettings(invalid.to_string().lines().map(str::to_owned).collect()))?;
         Ok(queue)
     }
+}
+
+/// Whether a collector has hidden the password of this URL.
+pub(crate) fn is_masked(url: &str) -> bool {
+    url.contains("***")
 }
 
 fn stem(name: &str) -> &str {

@@ -134,6 +134,20 @@ async fn doctor_says_what_to_do_when_nothing_answers() {
     assert_eq!(doctor.code, Some(2), "{doctor:?}");
     assert!(line(&doctor, "fail", "collector").contains("check that the collector runs"), "{doctor:?}");
     assert!(line(&doctor, "fail", "redis").contains("check that Redis runs"), "{doctor:?}");
+    let unknown = ctl(&["doctor", "--target", &target]).await;
+    let expected = "not looked at: the collector does not say where it is; set TELEMETRY_REDIS__URL";
+    line(&unknown, "warn", expected);
+}
+
+#[tokio::test]
+async fn doctor_warns_when_it_looks_at_another_redis_than_the_collector_uses() {
+    let (redis, other) = (RedisServer::start().await, RedisServer::start().await);
+    let collector = quiet_collector(&redis, &redis.url()).await;
+    let target = collector.target();
+    let doctor = async |url: &str| ctl_with(&["doctor", "--target", &target], &[("TELEMETRY_REDIS__URL", url)]).await;
+    let elsewhere = doctor(&other.url()).await;
+    assert!(line(&elsewhere, "warn", "the collector uses").contains("unset it to look at that one"), "{elsewhere:?}");
+    assert_eq!(doctor(&redis.url()).await.code, Some(0));
 }
 
 #[tokio::test]

@@ -8,14 +8,14 @@ use redis::aio::MultiplexedConnection;
 use telemetry_process::report;
 use telemetry_proto::v1::HealthStatus;
 use telemetry_redis::environment::RedisEnvironment;
-use telemetry_redis::{ConnectionSettings, Connector, FailureKind, QueueMode};
+use telemetry_redis::{ConnectionSettings, Connector, FailureKind, QueueMode, RedisUrl};
 
 use super::check::Check;
 use super::clock;
 use super::collector::Facts;
 use super::permissions::{self, Writing};
 use crate::messages::sample;
-use crate::queue::QueueVariables;
+use crate::queue::{QueueVariables, is_masked};
 
 const NAME: &str = "redis";
 const URL: &str = "TELEMETRY_REDIS__URL";
@@ -25,10 +25,19 @@ const NEARLY_FULL: u64 = 90;
 /// Looks at the queue of the collector; without a collector, at the one that is named here.
 pub(super) async fn checks(facts: Option<&Facts>, here: QueueVariables, limit: Duration) -> Vec<Check> {
     let theirs = facts.map(of_collector).unwrap_or_default();
-    let is_masked = facts.and_then(|facts| facts.setting(URL)).is_some_and(|url| url.contains("***"));
-    if is_masked && !here.has_url() {
-        let message = "the collector's URL holds a password, which it does not tell";
-        return vec![Check::warn(NAME, message, format!("set {URL} or {URL}_FILE here to look at Redis, too"))];
+    let their_url = facts.and_then(|facts| facts.setting(URL));
+    if !here.has_url() {
+        match their_url {
+            None => {
+                let message = "not looked at: the collector does not say where it is";
+                return vec![Check::warn(NAME, message, format!("set {URL}"))];
+            }
+            Some(url) if is_masked(url) => {
+                let message = "the collector's URL holds a password, which it does not tell";
+                return vec![Check::warn(NAME, message, format!("set {URL} or {URL}_FILE here to look at Redis, too"))];
+            }
+            Some(_) => {}
+        }
     }
     let queue = match theirs.overlaid_by(here).read() {
         Ok(queue) => queue,
@@ -36,13 +45,26 @@ pub(super) async fn checks(facts: Option<&Facts>, here: QueueVariables, limit: D
             return vec![Check::warn(NAME, invalid.to_string(), "check the versions of both with --version")];
         }
     };
-    examine(facts, &queue, limit).await
+    let mut checks: Vec<_> = their_url.and_then(|theirs| same_redis(queue.url.expose(), theirs)).into_iter().collect();
+    checks.extend(examine(facts, &queue, limit).await);
+    checks
 }
 
 /// The collector's variables of the queue. Its files are on its host.
 fn of_collector(facts: &Facts) -> QueueVariables {
-    let settings = facts.config.iter().flat_map(|config| &config.settings);
-    QueueVariables::of(settings.map(|setting| (setting.name.clone(), setting.value.clone().into())))
+    facts.config.as_ref().map(QueueVariables::of_collector).unwrap_or_default()
+}
+
+/// Warns when the URL that is given here names another Redis than the collector's. They are compared without their passwords.
+fn same_redis(here: &str, theirs: &str) -> Option<Check> {
+    let (Ok(here), Ok(url)) = (here.parse::<RedisUrl>(), theirs.parse::<RedisUrl>()) else { return None };
+    let (here, there) = (here.to_string(), url.to_string());
+    let remedy = match is_masked(theirs) {
+        true => "set it to that one, with the password",
+        false => "unset it to look at that one",
+    };
+    let message = || format!("looking at {here} of {URL} here; the collector uses {there}");
+    (here != there).then(|| Check::warn(NAME, message(), remedy))
 }
 
 async fn examine(facts: Option<&Facts>, queue: &RedisEnvironment, limit: Duration) -> Vec<Check> {
@@ -227,6 +249,18 @@ mod tests {
     fn fails_when_there_are_too_few_replicas() {
         assert_eq!(judge_replicas(1, 1).verdict, Verdict::Ok);
         assert_eq!(judge_replicas(0, 1).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn warns_when_it_looks_at_another_redis_than_the_collector_uses() {
+        let message = |here, theirs| same_redis(here, theirs).map(|check| (check.message, check.remedy.unwrap()));
+        let (found, remedy) = message("redis://:hunter2@one/0", "redis://two:6379/3").unwrap();
+        let expected = "looking at redis://:***@one:6379 database 0 of TELEMETRY_REDIS__URL here; \
+                        the collector uses redis://two:6379 database 3";
+        assert_eq!((found.as_str(), remedy.as_str()), (expected, "unset it to look at that one"));
+        assert_eq!(message("redis://user:hunter2@one", "redis://user:***@one:6379/0"), None);
+        let (_, remedy) = message("redis://one", "redis://user:***@one:6379/0").unwrap();
+        assert_eq!(remedy, "set it to that one, with the password");
     }
 
     #[test]
