@@ -28,30 +28,40 @@ pub(crate) enum TargetSpec {
 }
 
 /// A text that is not a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("it is not HOST[:PORT], http://HOST:PORT, https://HOST:PORT, unix:///PATH or dns:///NAME:PORT")]
-pub(crate) struct InvalidTarget;
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum InvalidTarget {
+    /// It looks like the path of a Unix socket.
+    #[error("did you mean unix://{0}?")]
+    Path(String),
+    /// It looks like nothing.
+    #[error("it is not HOST[:PORT], http://HOST:PORT, https://HOST:PORT, unix:///PATH or dns:///NAME:PORT")]
+    Unknown,
+}
 
 impl FromStr for TargetSpec {
     type Err = InvalidTarget;
 
     fn from_str(text: &str) -> Result<Self, InvalidTarget> {
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(InvalidTarget);
+            return Err(InvalidTarget::Unknown);
         }
         if let Some(rest) = text.strip_prefix("dns:///") {
-            let (name, port) = host_and_port(rest).ok_or(InvalidTarget)?;
+            let (name, port) = host_and_port(rest).ok_or(InvalidTarget::Unknown)?;
             return Ok(Self::Dns { name, port });
         }
-        if let Some(path) = text.strip_prefix("unix://") {
-            return if path.starts_with('/') { Ok(Self::Url(text.to_owned())) } else { Err(InvalidTarget) };
+        if text.starts_with("unix:///") {
+            return Ok(Self::Url(text.to_owned()));
+        }
+        let path = text.strip_prefix("unix:").unwrap_or(text);
+        if path != text || path.starts_with('/') {
+            return Err(InvalidTarget::Path(format!("/{}", path.trim_start_matches('/'))));
         }
         if let Some((scheme, rest)) = text.split_once("://") {
             let is_http = ["http", "https"].contains(&scheme);
-            host_and_port(rest).filter(|_| is_http).ok_or(InvalidTarget)?;
+            host_and_port(rest).filter(|_| is_http).ok_or(InvalidTarget::Unknown)?;
             return Ok(Self::Url(text.to_owned()));
         }
-        let (host, port) = host_and_port(text).ok_or(InvalidTarget)?;
+        let (host, port) = host_and_port(text).ok_or(InvalidTarget::Unknown)?;
         Ok(Self::Host(format!("{host}:{port}")))
     }
 }
@@ -144,22 +154,17 @@ mod tests {
 
     #[test]
     fn rejects_what_is_no_target() {
-        for text in [
-            "",
-            ":1",
-            "a:b",
-            "a:65536",
-            "::1",
-            "[::1",
-            "ftp://a:1",
-            "unix://run",
-            "dns:///",
-            "http://",
-            "a/b",
-            "u@h",
-            "a b",
-        ] {
-            assert_eq!(text.parse::<TargetSpec>(), Err(InvalidTarget), "{text}");
+        for text in ["", ":1", "a:b", "a:65536", "::1", "[::1", "ftp://a:1", "dns:///", "http://", "a/b", "u@h", "a b"]
+        {
+            assert_eq!(text.parse::<TargetSpec>(), Err(InvalidTarget::Unknown), "{text}");
+        }
+    }
+
+    #[test]
+    fn suggests_the_target_of_a_unix_socket() {
+        for text in ["/run/c.sock", "unix:/run/c.sock", "unix://run/c.sock"] {
+            let invalid = text.parse::<TargetSpec>().unwrap_err();
+            assert_eq!(invalid.to_string(), "did you mean unix:///run/c.sock?", "{text}");
         }
     }
 
@@ -179,7 +184,7 @@ mod tests {
         let file = "# the fleet\nweb-1\n\n  web-2:7  # the other one\n";
         let shown: Vec<_> = TargetSpec::all_in(file).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["web-1:50051", "web-2:7"]);
-        assert_eq!(TargetSpec::all_in("web-1\n:0\n"), Err((2, InvalidTarget)));
+        assert_eq!(TargetSpec::all_in("web-1\n:0\n"), Err((2, InvalidTarget::Unknown)));
     }
 
     #[test]
