@@ -83,13 +83,24 @@ fn message(error: &ControlError) -> String {
 
 /// What to do about a connection that could not be made, by what rustls and the system say.
 fn network_remedy(message: &str) -> &'static str {
-    if message.contains("InvalidContentType") {
-        "the collector does not serve TLS: give an http:// target, or leave out --tls-ca"
-    } else if message.contains("certificate") {
-        "check --tls-ca, and that the target is a name in the collector's certificate"
-    } else {
-        "check that the collector runs, and that --target is its TELEMETRY_CONTROL__LISTEN"
-    }
+    let remedies: [(&[&str], &str); 7] = [
+        (&["InvalidContentType", "corrupt message"], "the port does not speak TLS; use http:// or omit --tls-ca"),
+        (
+            &["UnknownIssuer", "BadSignature"],
+            "the certificate is not from a CA that is trusted here; give its CA with --tls-ca",
+        ),
+        (&["not valid for name"], "use one of these names as the target"),
+        (&["certificate"], "check --tls-ca, and that the target is a name in the collector's certificate"),
+        (&["tls handshake eof"], "it may want a client certificate: --tls-cert with --tls-key"),
+        (&["Permission denied"], "you may not write to the socket; join its group (TELEMETRY_CONTROL__SOCKET_GROUP)"),
+        (
+            &["invalid size", "roken pipe", "onnection reset", "connection closed"],
+            "if the collector uses TLS, give --tls-ca or https://; if it wants a client certificate, --tls-cert with --tls-key",
+        ),
+    ];
+    let says = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));
+    let found = remedies.iter().find(|(signs, _)| says(signs)).map(|(_, remedy)| *remedy);
+    found.unwrap_or("check that the collector runs, and that --target is its TELEMETRY_CONTROL__LISTEN")
 }
 
 /// Whether the status comes from the network rather than from the collector: only then it has a cause.
@@ -106,6 +117,20 @@ mod tests {
     fn is_one_line_with_its_remedy() {
         let failure = Failure::timed_out(Duration::from_secs(10));
         assert_eq!(failure.to_string(), "no answer within 10s; check address and firewall, or raise --timeout");
+    }
+
+    #[test]
+    fn says_what_to_do_about_a_connection() {
+        for (message, remedy) in [
+            ("tcp connect error: Permission denied (os error 13)", "TELEMETRY_CONTROL__SOCKET_GROUP"),
+            ("connection error: tls handshake eof", "--tls-cert with --tls-key"),
+            ("h2 protocol error: frame with invalid size", "give --tls-ca or https://"),
+            ("stream closed because of a broken pipe", "give --tls-ca or https://"),
+            ("invalid peer certificate: UnknownIssuer", "give its CA with --tls-ca"),
+            ("tcp connect error: Connection refused (os error 111)", "check that the collector runs"),
+        ] {
+            assert!(network_remedy(message).contains(remedy), "{message}");
+        }
     }
 
     #[test]

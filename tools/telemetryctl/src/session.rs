@@ -1,5 +1,6 @@
 //! From the arguments to the clients of all targets.
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,11 +95,17 @@ impl Login {
             (Some(_), None) => return Err(invalid("--tls-cert: it needs --tls-key, too")),
             (None, Some(_)) => return Err(invalid("--tls-key: it needs --tls-cert, too")),
         };
-        Ok(Self { ca: certificate("--tls-ca", &args.tls_ca)?, identity, token_file: args.token_file.clone() })
+        let ca = certificate("--tls-ca", &args.tls_ca)?;
+        check_tls(args, ca.as_deref(), identity.as_ref())?;
+        if let Some(file) = &args.token_file {
+            check_token(file)?;
+        }
+        Ok(Self { ca, identity, token_file: args.token_file.clone() })
     }
 
     fn settings(&self, spec: &TargetSpec, name: Option<&str>, timeout: Duration) -> ControlSettings {
-        let address = spec.address(self.ca.is_some());
+        // A client certificate means TLS, and nobody who gives a CA wants less.
+        let address = spec.address(self.ca.is_some() || self.identity.is_some());
         let is_tls = address.starts_with("https://");
         let mut settings = ControlSettings::new(address).timeouts(timeout, timeout);
         if let Some(ca) = self.ca.as_ref().filter(|_| is_tls) {
@@ -146,6 +153,49 @@ fn pem(option: &str, file: Option<&Path>, kind: &str) -> Result<Option<Vec<u8>>,
         return Ok(Some(bytes));
     }
     Err(invalid(format!("{option}: {} holds no {} (PEM)", file.display(), kind.to_lowercase())))
+}
+
+/// Tries the files by themselves, to name the one that is wrong.
+fn check_tls(
+    args: &LoginArgs,
+    ca: Option<&[u8]>,
+    identity: Option<&(Vec<u8>, Vec<u8>)>,
+) -> Result<(), InvalidSettings> {
+    let shown = |file: &Option<PathBuf>| file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+    let tls = |ca: &[u8]| ControlSettings::new("https://localhost").ca_certificate(ca);
+    if let Some(ca) = ca
+        && let Some(problem) = problem_of(tls(ca))
+    {
+        return Err(invalid(format!("--tls-ca: {}: {problem}", shown(&args.tls_ca))));
+    }
+    let Some((certificate, key)) = identity else { return Ok(()) };
+    // The certificate as a CA: every mistake but those of the pair.
+    let problem = problem_of(tls(certificate).client_certificate(certificate.clone(), key.clone()));
+    let Some(problem) = problem else { return Ok(()) };
+    let (certificate, key) = (shown(&args.tls_cert), shown(&args.tls_key));
+    Err(invalid(if problem.contains("keys may not be consistent") || problem.contains("KeyMismatch") {
+        format!("--tls-key: {key} is not the key of {certificate}")
+    } else if problem.contains("private key") {
+        format!("--tls-key: {key}: {problem}")
+    } else {
+        format!("--tls-cert: {certificate}: {problem}")
+    }))
+}
+
+/// Why a client with these settings cannot be made.
+fn problem_of(settings: ControlSettings) -> Option<String> {
+    let error = ControlClient::connect_lazily(settings).err()?;
+    Some(error.source().map_or_else(|| error.to_string(), report))
+}
+
+fn check_token(file: &Path) -> Result<(), InvalidSettings> {
+    let bytes = read("--token-file", file)?;
+    let problem = match String::from_utf8_lossy(&bytes).split_whitespace().count() {
+        0 => "is empty",
+        1 => return Ok(()),
+        _ => "has more than one word; give the file with the token, not the collector's tokens file",
+    };
+    Err(invalid(format!("--token-file: {} {problem}", file.display())))
 }
 
 fn read(option: &str, file: &Path) -> Result<Vec<u8>, InvalidSettings> {

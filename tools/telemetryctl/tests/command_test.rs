@@ -173,6 +173,9 @@ async fn wrong_settings_end_with_78_and_a_line() {
     let file = directory.path().join("file");
     fs::write(&file, "web 1\n").unwrap();
     let file = file.to_str().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "token\n").unwrap();
+    let token = token.to_str().unwrap();
     let authority = Authority::new();
     let certificate = authority.ca();
     let certificate = certificate.to_str().unwrap();
@@ -182,7 +185,10 @@ async fn wrong_settings_end_with_78_and_a_line() {
         (&["health", "--tls-key", file], "holds no private key (PEM)"),
         (&["health", "--tls-cert", certificate], "--tls-cert: it needs --tls-key, too"),
         (&["health", "--token-file", "/nowhere/token"], "cannot read /nowhere/token"),
-        (&["health", "--target", "http://192.0.2.1:1", "--token-file", file], "beyond loopback a token requires https"),
+        (
+            &["health", "--target", "http://192.0.2.1:1", "--token-file", token],
+            "beyond loopback a token requires https",
+        ),
         (&["health", "--targets-file", file], "line 1 of"),
         (&["health", "--targets-file", "/dev/null"], "it holds no target"),
     ] {

@@ -84,7 +84,17 @@ async fn connects_by_tls_with_a_certificate_and_checks_that_of_the_collector() {
     let other = Authority::new();
     let stranger = config(&format!("localhost:{port}"), other.ca().to_str().unwrap()).await;
     assert_eq!(stranger.code, Some(4), "{stranger:?}");
-    assert!(stranger.stderr.contains("check --tls-ca"), "{stranger:?}");
+    assert!(stranger.stderr.contains("give its CA with --tls-ca"), "{stranger:?}");
+    assert!(by_address.stderr.contains("use one of these names as the target"), "{by_address:?}");
+    let plain = ctl(&["config", "--target", &format!("localhost:{port}")]).await;
+    assert!(plain.stderr.contains("if the collector uses TLS, give --tls-ca or https://"), "{plain:?}");
+    // A client certificate means TLS: the CA of this test is not one of the system's.
+    let system =
+        ctl(&["config", "--target", &format!("localhost:{port}"), "--tls-cert", &cert, "--tls-key", &key]).await;
+    assert!(
+        system.stderr.contains("give its CA with --tls-ca") || system.stderr.contains("no native certs"),
+        "{system:?}"
+    );
     let nobody = ctl(&["config", "--target", &format!("localhost:{port}"), "--tls-ca", &ca]).await;
     assert_eq!(nobody.code, Some(4), "{nobody:?}");
 }
@@ -97,7 +107,7 @@ async fn says_that_the_collector_does_not_serve_tls() {
     let ca = authority.ca();
     let health = ctl(&["health", "--target", &collector.target(), "--tls-ca", ca.to_str().unwrap()]).await;
     assert_eq!(health.code, Some(4), "{health:?}");
-    assert!(health.stderr.contains("does not serve TLS"), "{health:?}");
+    assert!(health.stderr.contains("the port does not speak TLS; use http:// or omit --tls-ca"), "{health:?}");
 }
 
 #[tokio::test]
@@ -111,4 +121,35 @@ async fn connects_to_a_unix_socket() {
     assert_eq!(config.code, Some(0), "{config:?}");
     let doctor = ctl(&["doctor", "--target", &socket]).await;
     assert!(doctor.stdout.contains("answers"), "{doctor:?}");
+}
+
+#[tokio::test]
+async fn names_the_option_and_the_file_that_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let ca = authority.ca().display().to_string();
+    let path = |path: Option<std::path::PathBuf>| path.unwrap().display().to_string();
+    let (one, two) = (authority.client("one"), authority.client("two"));
+    let (cert, key, other) = (path(one.cert), path(one.key), path(two.key));
+    let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let broken_cert = file(directory.path(), "broken.pem", bad);
+    let broken_key = file(directory.path(), "broken.key", &bad.replace("CERTIFICATE", "PRIVATE KEY"));
+    let tokens = file(directory.path(), "tokens", TOKENS);
+    let empty = file(directory.path(), "empty", "\n");
+    for (args, line) in [
+        (&["--tls-cert", &cert, "--tls-key", &other][..], format!("--tls-key: {other} is not the key of {cert}")),
+        (&["--tls-cert", &broken_cert, "--tls-key", &key], format!("--tls-cert: {broken_cert}: ")),
+        (&["--tls-cert", &cert, "--tls-key", &broken_key], format!("--tls-key: {broken_key}: ")),
+        (
+            &["--token-file", &tokens],
+            format!("--token-file: {tokens} has more than one word; give the file with the token"),
+        ),
+        (&["--token-file", &empty], format!("--token-file: {empty} is empty")),
+        (&["--token-file", "/nowhere/token"], "--token-file: cannot read /nowhere/token: No such file".to_owned()),
+    ] {
+        let finished = ctl(&[&["health", "--target", "https://localhost:1", "--tls-ca", &ca][..], args].concat()).await;
+        assert_eq!(finished.code, Some(78), "{args:?}: {finished:?}");
+        assert!(finished.stderr.contains(&line), "{args:?}: {finished:?}");
+        assert_eq!(finished.stderr.lines().count(), 1, "{args:?}: {finished:?}");
+    }
 }
