@@ -19,8 +19,11 @@ use tower::{Service, ServiceExt};
 use crate::accept::Incoming;
 use crate::peer::Peer;
 
+/// Bytes of the request line with the headers, which a connection may hold until they are complete.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
 /// Serves HTTP/1.1 on `connections` until `shutdown`, then finishes the requests in progress. A connection that has not sent
-/// the headers of a request within `header_timeout` of its start, or of the request before, is closed.
+/// the headers of a request within `header_timeout` of its start, or or of the request before, is closed.
 pub async fn serve_http<S, B>(
     mut connections: Incoming,
     service: S,
@@ -34,7 +37,7 @@ pub async fn serve_http<S, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
     let graceful = GracefulShutdown::new();
     loop {
         let connection = tokio::select! {

@@ -44,6 +44,19 @@ pub async fn http_headers_byte_by_byte() -> Row {
     siege.end(format!("{MANY} connections, closed after the header timeout"), Allowed::mib(8)).await
 }
 
+/// Each as large as the server takes, or larger.
+pub async fn http_heads_without_end() -> Row {
+    const LARGE: usize = 400 << 10;
+    let _alone = alone().await;
+    let target = Target::start(SHORT).await;
+    let siege = Siege::begin(&target).await;
+    for bytes in [15 << 10, LARGE] {
+        let head = format!("GET / HTTP/1.1\r\nHost: collector\r\nX-Large: {}", "x".repeat(bytes));
+        all_closed(connect(address(&target), MANY, head.as_bytes()).await).await;
+    }
+    siege.end(format!("{MANY} connections with headers of 15 and of 400 KiB that never end"), Allowed::mib(24)).await
+}
+
 pub async fn http_connections_kept_open() -> Row {
     let target = Target::start(SHORT).await;
     let siege = Siege::begin(&target).await;

@@ -38,7 +38,7 @@ pub fn all() -> Vec<(&'static str, Run)> {
         credentials: wrong_logins, guessed_tokens, token_revoked_during_a_watch, token_revoked_during_a_change, damaged_tokens_files, readers_who_change,
             strange_client_certificates, token_on_a_plain_connection, calls_open_without_a_login, calls_closed_without_a_login;
         socket: unix_socket_of_another_user, ended_under_attack;
-        http: http_connections_without_a_byte, http_headers_byte_by_byte, http_connections_kept_open, http_connections_beyond_the_limit,
+        http: http_connections_without_a_byte, http_headers_byte_by_byte, http_heads_without_end, http_connections_kept_open, http_connections_beyond_the_limit,
             http_oversized_requests, http_pipelining_flood, http_answers_that_are_not_read, http_body_that_never_ends,
             http_viewers_that_never_read, http_wrong_logins;
     }
