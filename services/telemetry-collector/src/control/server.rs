@@ -21,6 +21,9 @@ use crate::health::HealthReporter;
 /// How often a connection is pinged, so that one whose client is gone ends.
 const KEEPALIVE_PERIOD: Duration = Duration::from_secs(60);
 
+/// Bytes that a client may send ahead, on a stream and on a connection. Requests are small.
+const WINDOW_BYTES: u32 = 64 << 10;
+
 /// What callers may take, and do without a login.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Serving {
@@ -77,6 +80,8 @@ pub async fn serve(
     let server = Server::builder()
         .timeout(limits.timeout)
         .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .max_concurrent_streams(Some(limits.calls_per_connection))
         .http2_max_header_list_size(Some(limits.header_bytes))
         .layer(Calls)
