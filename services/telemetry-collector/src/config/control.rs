@@ -84,8 +84,8 @@ pub(super) const WITHOUT_LOGIN: &Variable = &Variable {
     name: "TELEMETRY_CONTROL__WITHOUT_LOGIN",
     default: "health",
     allowed: "none, or some of health, health_details and reflection, separated by commas",
-    meaning: "Calls that need no login: grpc.health.v1, which tells statuses only; Health of the control API, which tells the last \
-              errors, too; reflection, which tells the schema.",
+    meaning: "Calls that need no login: Check of grpc.health.v1, which tells statuses only; Health of the control API, which \
+              tells the last errors, too; reflection, which tells the schema.",
     secret: false,
 };
 

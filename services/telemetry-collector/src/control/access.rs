@@ -4,12 +4,14 @@ use telemetry_server::Role;
 
 const CONTROL: &str = "/telemetry.v1.ControlService/";
 const HEALTH: &str = "/grpc.health.v1.Health/";
+/// Lasts as long as the client likes. Probes use `Check`.
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "/grpc.reflection.";
 
 /// Calls that need no login, where there is one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WithoutLogin {
-    /// `grpc.health.v1`: statuses.
+    /// `grpc.health.v1` except `Watch`: statuses.
     pub health: bool,
     /// `Health` of the control API: statuses and the last errors.
     pub health_details: bool,
@@ -28,7 +30,9 @@ pub(super) fn needed(path: &str, without_login: WithoutLogin) -> Option<Role> {
             _ => Some(Role::Control),
         };
     }
-    if path.starts_with(HEALTH) {
+    if path == HEALTH_WATCH {
+        Some(Role::Read)
+    } else if path.starts_with(HEALTH) {
         read_unless(health)
     } else if path.starts_with(REFLECTION) {
         read_unless(reflection)
@@ -59,7 +63,6 @@ mod tests {
         for path in [
             "/telemetry.v1.ControlService/Health",
             "/grpc.health.v1.Health/Check",
-            "/grpc.health.v1.Health/Watch",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         ] {
@@ -67,6 +70,7 @@ mod tests {
         }
         let statuses = WithoutLogin { health: true, ..CLOSED };
         assert_eq!(needed("/telemetry.v1.ControlService/Health", statuses), Some(Role::Read));
+        assert_eq!(needed("/grpc.health.v1.Health/Watch", OPEN), Some(Role::Read));
         assert_eq!(needed("/", OPEN), Some(Role::Control));
     }
 }
