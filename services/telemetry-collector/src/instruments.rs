@@ -1,7 +1,7 @@
 //! What the collector measures of itself: one description and one value of each instrument, for every output.
 //!
 //! Values are kept here in any case: recording one costs tens of nanoseconds, and Health reads them. They are read only when
-//! somebody asks: [`exposition`] writes them for a scrape of `/metrics`, [`export`] offers them to OpenTelemetry. The names of
+//! somebody asks: `exposition` writes them for a scrape of `/metrics`, `export` offers them to OpenTelemetry. The names of
 //! OpenTelemetry and Prometheus are derived from the same description.
 
 mod export;
@@ -14,7 +14,7 @@ pub use self::exposition::Exposition;
 use self::instrument::Description;
 pub use self::instrument::{Counter, Gauge, Histogram};
 
-/// Every instrument of the collector. A field is an instrument; [`all`](Self::all) lists them.
+/// Every instrument of the collector. A field is an instrument; `all` lists them.
 #[derive(Debug)]
 pub struct Instruments {
     pub(crate) build: Gauge,

@@ -98,8 +98,8 @@ impl Service {
     /// so one that is down is no reason not to start. The host has half a second to give what is slow to read.
     ///
     /// # Errors
-    /// [`System`](TelemetryError::System) when the address cannot be listened on,
-    /// [`Configuration`](TelemetryError::Configuration) when a setting cannot be put in force.
+    /// [`Bind`](crate::TelemetryError::Bind) when the address cannot be listened on,
+    /// [`Configuration`](crate::TelemetryError::Configuration) when a setting cannot be put in force.
     pub async fn from_config(config: &Config) -> TelemetryResult<Self> {
         Ok(Self::new(parts::of_host(config).await?))
     }

@@ -41,7 +41,7 @@ Examples:
 pub(crate) struct TargetArgs {
     /// A collector; repeat it for more [default: 127.0.0.1:50051]
     ///
-    /// HOST[:PORT], http://HOST:PORT, https://HOST:PORT, unix:///PATH, or dns:///NAME:PORT for every address of a name. A
+    /// HOST, HOST:PORT, http://HOST:PORT, https://HOST:PORT, unix:///PATH, or dns:///NAME:PORT for every address of a name. A
     /// HOST is called by TLS if --tls-ca is given. In the environment, commas separate the targets.
     #[arg(long = "target", short = 't', global = true, value_name = "TARGET", env = "TELEMETRYCTL_TARGET")]
     #[arg(value_delimiter = ',', hide_env_values = true)]

@@ -34,7 +34,7 @@ pub(crate) enum InvalidTarget {
     #[error("did you mean unix://{0}?")]
     Path(String),
     /// It looks like nothing.
-    #[error("it is not HOST[:PORT], http://HOST:PORT, https://HOST:PORT, unix:///PATH or dns:///NAME:PORT")]
+    #[error("it is not HOST, HOST:PORT, http://HOST:PORT, https://HOST:PORT, unix:///PATH or dns:///NAME:PORT")]
     Unknown,
 }
 

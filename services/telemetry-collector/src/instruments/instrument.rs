@@ -38,7 +38,7 @@ pub struct Gauge {
     series: Series<AtomicU64>,
 }
 
-/// How often values lay between the [`BOUNDS`].
+/// How often values lay between the bounds of the buckets.
 #[derive(Debug)]
 pub struct Histogram {
     about: Description,
