@@ -148,6 +148,7 @@ pub(crate) enum Command {
     /// Show the messages of the queue in Redis; they stay there
     ///
     /// The queue is the one that TELEMETRY_REDIS__URL, TELEMETRY_REDIS__KEY and the other variables of the services name.
+    /// With --target and without a URL, it is that of the collector's settings.
     /// Gap records and missing numbers are marked.
     #[command(after_help = TAIL_EXAMPLES)]
     Tail(TailArgs),
@@ -264,9 +265,14 @@ impl Cli {
 }
 
 impl TargetArgs {
+    /// Whether a target is named anywhere.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.targets.is_empty() || self.targets_file.is_some()
+    }
+
     /// The targets of the command line and the environment, or the default if there is no file either.
     pub(crate) fn given(&self) -> Vec<TargetSpec> {
-        if self.targets.is_empty() && self.targets_file.is_none() {
+        if !self.is_given() {
             return target::DEFAULT.parse().into_iter().collect();
         }
         self.targets.clone()

@@ -39,7 +39,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit, CommandError> {
         Command::Interval(args) => interval::run(&session().await?, &output, args).await?,
         Command::Config => config::run(&session().await?, &output).await?,
         Command::Capabilities => capabilities::run(&session().await?, &output).await?,
-        Command::Tail(args) => tail::run(&output, args).await?,
+        Command::Tail(args) => tail::run(&cli.targets, &output, args).await?,
         Command::Doctor(args) => doctor::run(&session().await?, &output, args).await?,
         Command::Completions { shell } => generate::completions(*shell)?,
         Command::Man { command } => generate::man(command.as_deref())?,

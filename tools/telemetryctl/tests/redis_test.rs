@@ -70,6 +70,35 @@ async fn tail_follows_the_queue_until_it_is_interrupted() {
 }
 
 #[tokio::test]
+async fn tail_looks_at_the_queue_of_its_target() {
+    let redis = RedisServer::start().await;
+    let collector = quiet_collector(&redis, &redis.url()).await;
+    let tail = ctl(&["tail", "--target", &collector.target()]).await;
+    assert_eq!(tail.code, Some(0), "{tail:?}");
+    assert!(tail.stdout.contains(" message 1: "), "{tail:?}");
+    let gone = ctl(&["tail", "--target", &nobody()]).await;
+    assert_eq!(gone.code, Some(4), "{gone:?}");
+    assert_eq!(gone.stderr.lines().count(), 1, "{gone:?}");
+}
+
+#[tokio::test]
+async fn tail_says_that_the_queue_is_empty() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let line = format!("{QUEUE} at redis://127.0.0.1:{} database 0 is empty or does not exist", redis.port());
+    let tail = ctl(&["tail", "--redis-url", &url]).await;
+    assert_eq!((tail.code, tail.stdout.as_str()), (Some(0), ""), "{tail:?}");
+    assert!(tail.stderr.contains(&line) && tail.stderr.lines().count() == 1, "{tail:?}");
+
+    let mut tail = start_ctl(&["tail", "-f", "--redis-url", &url], &[]);
+    eventually("it says so", async || tail.stderr().contains(&line)).await;
+    push_gap(&redis).await;
+    eventually("it goes on", async || tail.stdout().lines().count() == 1).await;
+    tail.signal("INT");
+    assert_eq!(tail.ended().await.code(), Some(130));
+}
+
+#[tokio::test]
 async fn tail_fails_with_a_line_when_redis_does_not_answer() {
     let url = format!("redis://{}", nobody());
     let tail = ctl(&["tail", "--redis-url", &url]).await;

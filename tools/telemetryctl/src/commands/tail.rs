@@ -3,42 +3,51 @@
 use std::io;
 
 use serde_json::{Value, json};
+use telemetry_client::control::Config;
 use telemetry_client::{QueueTail, TailError, TailEvent, TailSettings};
 use telemetry_process::report;
 use telemetry_proto::v1::SequenceRange;
 use telemetry_proto::v1::telemetry_message::Payload;
-use telemetry_redis::environment::RedisEnvironment;
+use telemetry_redis::RedisUrl;
+use telemetry_redis::environment::{self, RedisEnvironment};
 use tokio::sync::mpsc;
 
 use super::CommandError;
-use crate::cli::TailArgs;
+use crate::cli::{TailArgs, TargetArgs};
 use crate::exit::Exit;
+use crate::fan_out::Answer;
 use crate::messages::{line, message_json, numbers};
 use crate::output::{self, Output, Style, clean};
-use crate::queue::QueueVariables;
-use crate::session::InvalidSettings;
+use crate::queue::{QueueVariables, is_masked};
+use crate::session::{InvalidSettings, Session};
 
 /// Events that may wait to be written.
 const WAITING: usize = 256;
 
-pub(crate) async fn run(output: &Output, args: &TailArgs) -> Result<Exit, CommandError> {
-    let queue = QueueVariables::here(&args.queue).read()?;
-    let keys = queue.keys().map_err(|invalid| wrong(&telemetry_settings::InvalidSetting::from(invalid)))?;
+pub(crate) async fn run(targets: &TargetArgs, output: &Output, args: &TailArgs) -> Result<Exit, CommandError> {
+    let here = QueueVariables::here(&args.queue);
+    let (queues, mut failed) =
+        if targets.is_given() && !here.has_url() { of_targets(targets, &here).await? } else { (vec![here.read()?], 0) };
     let (sender, mut events) = mpsc::channel(WAITING);
-    let count = keys.len();
-    for key in keys {
-        let mut tail = QueueTail::connect(settings(&queue, &key, args)).map_err(|error| wrong(&error))?;
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while let Some(event) = tail.next().await {
-                if sender.send(event).await.is_err() {
-                    return;
+    let mut count = failed;
+    let mut looks = Vec::new();
+    for queue in queues {
+        let keys = settings(&queue, args)?;
+        count += keys.len();
+        for settings in &keys {
+            let mut tail = QueueTail::connect(settings.clone()).map_err(|error| wrong(&error))?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while let Some(event) = tail.next().await {
+                    if sender.send(event).await.is_err() {
+                        return;
+                    }
                 }
-            }
-        });
+            });
+        }
+        looks.push(tokio::spawn(warn_if_empty(queue, keys)));
     }
     drop(sender);
-    let mut failed = 0;
     while let Some(event) = events.recv().await {
         match event {
             Ok(event) => output::write(&shown(output, &event).map_err(io::Error::from)?)?,
@@ -51,11 +60,70 @@ pub(crate) async fn run(output: &Output, args: &TailArgs) -> Result<Exit, Comman
             }
         }
     }
+    for look in looks {
+        // A look that panicked has told it.
+        let _ = look.await;
+    }
     Ok(Exit::of_targets(failed, count))
 }
 
-fn settings(queue: &RedisEnvironment, key: &str, args: &TailArgs) -> TailSettings {
-    TailSettings::new(queue.url.expose(), key).tls(queue.tls.clone()).last(args.last).follow(args.follow)
+/// The queues of collectors, each once, and how many collectors did not tell theirs.
+async fn of_targets(
+    targets: &TargetArgs,
+    here: &QueueVariables,
+) -> Result<(Vec<RedisEnvironment>, usize), InvalidSettings> {
+    let answers = Session::open(targets).await?.ask(|client| async move { client.config().await }).await;
+    let mut queues: Vec<RedisEnvironment> = Vec::new();
+    let mut failed = 0;
+    for Answer { target, result } in answers.0 {
+        let queue = result.map_err(|failure| failure.to_string());
+        match queue.and_then(|config| of_collector(&config, here)) {
+            Ok(queue) => {
+                let is_known = |known: &RedisEnvironment| {
+                    (known.url.expose(), &known.key, known.shards) == (queue.url.expose(), &queue.key, queue.shards)
+                };
+                if !queues.iter().any(is_known) {
+                    queues.push(queue);
+                }
+            }
+            Err(problem) => {
+                failed += 1;
+                output::warn(&format!("{target}: {problem}"));
+            }
+        }
+    }
+    Ok((queues, failed))
+}
+
+fn of_collector(config: &Config, here: &QueueVariables) -> Result<RedisEnvironment, String> {
+    let url = environment::URL.name;
+    if config.setting(url).is_some_and(|setting| is_masked(&setting.value)) {
+        return Err(format!(
+            "the collector's URL of Redis holds a password, which it does not tell; set {url} or {url}_FILE"
+        ));
+    }
+    QueueVariables::of_collector(config).overlaid_by(here.clone()).read().map_err(|invalid| invalid.to_string())
+}
+
+/// Of each key of the queue.
+fn settings(queue: &RedisEnvironment, args: &TailArgs) -> Result<Vec<TailSettings>, InvalidSettings> {
+    let keys = queue.keys().map_err(|invalid| wrong(&telemetry_settings::InvalidSetting::from(invalid)))?;
+    let settings = |key: String| {
+        TailSettings::new(queue.url.expose(), key).tls(queue.tls.clone()).last(args.last).follow(args.follow)
+    };
+    Ok(keys.into_iter().map(settings).collect())
+}
+
+/// Tells people why they see nothing: none of the keys holds anything. That Redis does not answer is what the tail tells.
+async fn warn_if_empty(queue: RedisEnvironment, keys: Vec<TailSettings>) {
+    for settings in keys {
+        let Ok(mut newest) = QueueTail::connect(settings.last(1).follow(false)) else { return };
+        if newest.next().await.is_some() {
+            return;
+        }
+    }
+    let url = queue.url.expose().parse::<RedisUrl>().map(|url| url.to_string()).unwrap_or_default();
+    output::warn(&format!("{} at {url} is empty or does not exist", queue.key));
 }
 
 fn wrong(error: &dyn std::error::Error) -> InvalidSettings {
