@@ -195,6 +195,10 @@ impl QueueTail {
         self.connection = None;
         self.ended = !self.settings.follow;
         let retryable = failure.is_retryable();
+        if !retryable {
+            // The key may hold something else by now.
+            self.kind = None;
+        }
         self.next_look = Instant::now() + self.outage.pause(retryable);
         self.outage.is_news(retryable).then(|| TailError::redis(operation, failure))
     }

@@ -358,3 +358,20 @@ async fn refuses_settings_that_cannot_be_used_at_once() {
     let debug = format!("{:?}", settings("redis://user:s3cret@host"));
     assert!(!debug.contains("s3cret"), "{debug}");
 }
+
+#[tokio::test]
+async fn goes_on_when_the_key_changes_its_type() {
+    let redis = RedisServer::start().await;
+    push_numbers(&redis, Uuid::new_v4(), [1]).await;
+    let mut tail = tail(settings(redis.url()));
+    assert_eq!(next(&mut tail, 1).await, numbers([1]));
+    // At once: a look that finds no key would look for its type again.
+    let instance = Uuid::new_v4();
+    let json = message(instance, 1).to_json().unwrap();
+    let mut change = redis::pipe();
+    change.atomic().cmd("DEL").arg(QUEUE).cmd("XADD").arg(QUEUE).arg("*").arg("message").arg(json);
+    let _: (u64, String) = change.query_async(&mut redis.connect().await.unwrap()).await.unwrap();
+    let error = outcome(&mut tail).await.unwrap().unwrap_err();
+    assert!(!error.is_retryable(), "{error:?}");
+    assert_eq!(next(&mut tail, 1).await, numbers([1]), "of the stream");
+}
