@@ -16,6 +16,7 @@ use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::session::{InvalidSettings, Session};
+use crate::variables;
 
 /// Why a command could not run at all.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,7 @@ pub(crate) enum CommandError {
 
 /// Runs the command of the command line.
 pub(crate) async fn run(cli: &Cli) -> Result<Exit, CommandError> {
+    variables::check()?;
     let output = Output::new(&cli.output);
     let session = || Session::open(&cli.targets);
     Ok(match &cli.command {

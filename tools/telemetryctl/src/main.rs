@@ -10,6 +10,7 @@ mod output;
 mod queue;
 mod session;
 mod target;
+mod variables;
 
 use std::io;
 use std::process::ExitCode;

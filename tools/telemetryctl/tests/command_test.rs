@@ -168,6 +168,16 @@ async fn an_empty_variable_counts_as_unset() {
 }
 
 #[tokio::test]
+async fn refuses_a_variable_that_it_does_not_know() {
+    let finished = ctl_with(&["health", "--target", &nobody()], &[("TELEMETRYCTL_TIMEOT", "1s")]).await;
+    assert_eq!(finished.code, Some(78), "{finished:?}");
+    let line = "TELEMETRYCTL_TIMEOT: no such variable; did you mean TELEMETRYCTL_TIMEOUT?";
+    assert!(finished.stderr.contains(line) && finished.stderr.lines().count() == 1, "{finished:?}");
+    let misspelt = ctl(&["helth"]).await;
+    assert!(misspelt.stderr.contains("health"), "clap suggests the command: {misspelt:?}");
+}
+
+#[tokio::test]
 async fn wrong_settings_end_with_78_and_a_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
