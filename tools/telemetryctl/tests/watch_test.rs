@@ -52,6 +52,18 @@ async fn writes_the_events_of_the_schema_as_json_lines() {
 }
 
 #[tokio::test]
+async fn tells_the_beginning_and_the_end_of_an_outage() {
+    let mut redis = RedisServer::start().await;
+    let collector = collector(&redis).await;
+    let watch = start_ctl(&["watch", "--target", &collector.target()], &[]);
+    eventually("it is watched", async || watch.stdout().contains(" message ")).await;
+    redis.kill().await;
+    eventually("the outage is told", async || watch.stdout().contains("HEALTH: sink is degraded: ")).await;
+    redis.restart().await;
+    eventually("its end is told", async || watch.stdout().contains("HEALTH: sink is serving again")).await;
+}
+
+#[tokio::test]
 async fn ends_with_4_when_every_collector_has_gone() {
     let redis = RedisServer::start().await;
     let collector = collector(&redis).await;

@@ -3,6 +3,7 @@
 mod feed;
 mod lines;
 mod model;
+mod outages;
 mod screen;
 mod view;
 

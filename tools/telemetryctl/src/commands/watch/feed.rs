@@ -33,21 +33,22 @@ pub(super) enum Update {
 /// What to do when a watch ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtEnd {
-    /// Begin another one, and ask for the health all the while.
+    /// Begin another one.
     Reconnect,
     /// Leave it at that.
     Stop,
 }
 
-/// Watches every target. Each update comes with the index of its target; the channel closes when all watches have ended.
-pub(super) fn start(targets: &[Target], at_end: AtEnd) -> Receiver<(usize, Update)> {
+/// Watches every target, and asks for its health if that is wanted. Each update comes with the index of its target. Without
+/// health, the channel closes when all watches have ended.
+pub(super) fn start(targets: &[Target], at_end: AtEnd, with_health: bool) -> Receiver<(usize, Update)> {
     let (sender, receiver) = mpsc::channel(WAITING);
     for (index, target) in targets.iter().enumerate() {
         let feed = Feed { index, sender: sender.clone() };
         match &target.client {
             Ok(client) => {
                 tokio::spawn(feed.clone().watch(client.clone(), at_end));
-                if at_end == AtEnd::Reconnect {
+                if with_health {
                     tokio::spawn(feed.ask_for_health(client.clone()));
                 }
             }

@@ -7,6 +7,7 @@ use telemetry_client::WatchEvent;
 use telemetry_proto::v1::{DeliveryState, DeliveryUpdate, MissedEvents};
 
 use super::feed::{self, AtEnd, Update};
+use super::outages::Outages;
 use crate::exit::Exit;
 use crate::messages::{line, message_json, numbers, reason};
 use crate::output::{self, Output};
@@ -14,9 +15,11 @@ use crate::session::Session;
 
 /// Writes events until every watch has ended.
 pub(super) async fn run(session: &Session, output: &Output) -> io::Result<Exit> {
-    let mut updates = feed::start(&session.targets, AtEnd::Stop);
+    let mut updates = feed::start(&session.targets, AtEnd::Stop, !output.is_json());
+    let mut outages = vec![Outages::default(); session.targets.len()];
     let mut failed = 0;
-    while let Some((index, update)) = updates.recv().await {
+    while failed < session.targets.len() {
+        let Some((index, update)) = updates.recv().await else { break };
         let target = &session.targets[index].name;
         let text = match update {
             Update::Event(event) if output.is_json() => {
@@ -32,7 +35,13 @@ pub(super) async fn run(session: &Session, output: &Output) -> io::Result<Exit> 
                     None
                 }
             }
-            Update::Begun | Update::Health(_) => None,
+            Update::Health(health) => {
+                for line in outages[index].changes(&health) {
+                    output::write(&format!("{target} {line}\n"))?;
+                }
+                None
+            }
+            Update::Begun => None,
         };
         if let Some(text) = text {
             output::write(&format!("{text}\n"))?;

@@ -48,7 +48,7 @@ impl Drop for Screen {
 /// Shows the targets until the user quits.
 pub(super) async fn run(session: &Session, is_colored: bool) -> io::Result<Exit> {
     let mut hosts: Vec<_> = session.targets.iter().map(|target| Host::new(&target.name)).collect();
-    let mut updates = feed::start(&session.targets, AtEnd::Reconnect);
+    let mut updates = feed::start(&session.targets, AtEnd::Reconnect, true);
     let mut screen = Screen::open()?;
     let mut events = terminal_events();
     let mut frames = interval(FRAME);
