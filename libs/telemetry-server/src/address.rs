@@ -39,7 +39,8 @@ pub enum Address {
 pub struct InvalidAddress;
 
 impl Address {
-    /// Whether only programs on this host can reach it. A name other than `localhost` counts as reachable from elsewhere.
+    /// Whether only programs on this host can reach it. A name other than `localhost` counts as reachable from elsewhere;
+    /// `localhost` is judged by its IP address as soon as a [`Listener`](crate::Listener) has one.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {

@@ -68,8 +68,10 @@ impl Listener {
                 (Socket::Unix { listener, _file }, settings.address.clone())
             }
         };
+        // The host's resolver decides which IP address localhost stands for.
+        check_protection(settings, &address)?;
         let access = Access::new(settings, tokens.as_ref().map(Reloaded::reader));
-        let is_exposed = !settings.address.is_loopback() && !settings.is_protected();
+        let is_exposed = !address.is_loopback() && !settings.is_protected();
         Ok(Self { socket, tls, tokens, limits: settings.limits, access, address, is_exposed })
     }
 
@@ -131,10 +133,15 @@ fn check(settings: &ListenerSettings) -> Result<(), InvalidSetting> {
             return Err(InvalidSetting::new(setting, Problem::Needs(missing)));
         }
     }
-    if !settings.address.is_loopback() && !settings.is_protected() && !settings.insecure {
-        return Err(InvalidSetting::new(Setting::Listen, Problem::Unprotected(settings.address.clone())));
+    check_protection(settings, &settings.address)
+}
+
+/// Refuses an `address` that other hosts can reach, unless the settings protect it or allow it.
+fn check_protection(settings: &ListenerSettings, address: &Address) -> Result<(), InvalidSetting> {
+    if address.is_loopback() || settings.is_protected() || settings.insecure {
+        return Ok(());
     }
-    Ok(())
+    Err(InvalidSetting::new(Setting::Listen, Problem::Unprotected(address.clone())))
 }
 
 /// As [`TcpListener::bind`], which lets only 128 connections wait.
@@ -155,4 +162,22 @@ fn tls_source(settings: &ListenerSettings) -> Option<TlsSource> {
     let tls = &settings.tls;
     let (cert, key) = (tls.cert.clone()?, tls.key.clone()?);
     Some(TlsSource { cert, key, client_ca: tls.client_ca.clone(), protocols: settings.protocols })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judges_localhost_by_its_ip_address() {
+        let mut settings = ListenerSettings::new("localhost:50051".parse().unwrap());
+        let [loopback, beyond] = ["127.0.0.1:50051", "10.0.0.7:50051"].map(|text| text.parse().unwrap());
+        check(&settings).unwrap();
+        check_protection(&settings, &loopback).unwrap();
+        let refused = check_protection(&settings, &beyond).unwrap_err().to_string();
+        assert!(refused.starts_with("LISTEN: 10.0.0.7:50051 can be reached from other hosts"), "{refused}");
+        settings.insecure = true;
+        check_protection(&settings, &beyond).unwrap();
+    }
 }
