@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::interval::Interval;
 
 pub(crate) use access::{
-    ListenerEvents, call_refused, control_insecure, control_listening, http_insecure, http_listening,
+    ListenerEvents, call_refused, control_insecure, control_listening, http_insecure, http_listening, request_refused,
 };
 pub(crate) use control::{called, code_name, method_of};
 pub(crate) use delivery::{

@@ -31,7 +31,7 @@ pub fn routes(shown: Shown, ready: Vec<Component>, shutdown: CancellationToken) 
 /// headers of a request within `header_timeout` is closed.
 pub async fn serve(listener: Listener, routes: Router, header_timeout: Duration, shutdown: CancellationToken) {
     events::http_listening(listener.address());
-    let access = AccessLayer::new(listener.access(), access::needed, access::protocol(events::call_refused));
+    let access = AccessLayer::new(listener.access(), access::needed, access::protocol(events::request_refused));
     let routes = routes.layer(access);
     let is_local = listener.address().is_loopback() && !listener.has_login();
     let app = app(if is_local { routes.layer(from_fn(host::local_only)) } else { routes });

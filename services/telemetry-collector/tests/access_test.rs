@@ -118,8 +118,13 @@ async fn a_token_gives_its_role_and_its_name_to_the_audit() {
     let caller = next_caller(&mut watch).await;
     assert_eq!((caller.name.as_str(), caller.login()), ("operator", CallerLogin::Token));
     assert!(caller.address.starts_with("127.0.0.1:"), "{caller:?}");
-    for line in [r#""caller":"operator""#, "call refused"] {
-        eventually("it is logged", async || collector.log().contains(line)).await;
+    for line in [
+        r#""caller":"operator""#,
+        r#""call refused","service":"control API","reason":"this call needs a login"#,
+        r#""call refused","service":"control API","reason":"the token is not known"#,
+        r#""call refused","service":"control API","reason":"this call needs the role control"#,
+    ] {
+        eventually(line, async || collector.log().contains(line)).await;
     }
 }
 

@@ -13,7 +13,8 @@ use crate::health::HealthReporter;
 /// Time between two log lines about what clients can cause as often as they like.
 const QUIET: Duration = Duration::from_secs(10);
 
-static CALLS_REFUSED: Seldom = Seldom::new();
+static CALLS_REFUSED: Refusals = Refusals::of("control API");
+static REQUESTS_REFUSED: Refusals = Refusals::of("HTTP");
 
 pub(crate) fn control_listening(address: &Address) {
     info!(%address, "control API listening");
@@ -31,10 +32,41 @@ pub(crate) fn http_insecure(address: &Address) {
     warn!(%address, "other hosts can reach HTTP without TLS or without a login");
 }
 
-/// The name of a caller may come from a certificate, so it is recorded as a string: the log then escapes control characters.
 pub(crate) fn call_refused(refusal: &Refusal, peer: &Peer) {
-    if let Some(unlogged) = CALLS_REFUSED.admits() {
-        warn!(reason = refusal.to_string(), from = peer.address().to_string(), unlogged, "call refused");
+    CALLS_REFUSED.tell(refusal, peer);
+}
+
+pub(crate) fn request_refused(refusal: &Refusal, peer: &Peer) {
+    REQUESTS_REFUSED.tell(refusal, peer);
+}
+
+/// Refusals of a service. A flood of one kind does not keep another kind out of the log.
+struct Refusals {
+    service: &'static str,
+    unknown_token: Seldom,
+    no_login: Seldom,
+    not_allowed: Seldom,
+}
+
+impl Refusals {
+    const fn of(service: &'static str) -> Self {
+        Self { service, unknown_token: Seldom::new(), no_login: Seldom::new(), not_allowed: Seldom::new() }
+    }
+
+    /// The name of a caller may come from a certificate, so it is recorded as a string: the log then escapes control characters.
+    fn tell(&self, refusal: &Refusal, peer: &Peer) {
+        let service = self.service;
+        if let Some(unlogged) = self.of_kind(refusal).admits() {
+            warn!(service, reason = refusal.to_string(), from = peer.address().to_string(), unlogged, "call refused");
+        }
+    }
+
+    fn of_kind(&self, refusal: &Refusal) -> &Seldom {
+        match refusal {
+            Refusal::UnknownToken => &self.unknown_token,
+            Refusal::NoLogin => &self.no_login,
+            Refusal::NotAllowed { .. } => &self.not_allowed,
+        }
     }
 }
 
@@ -127,5 +159,21 @@ impl Seldom {
         }
         *last = Some(Instant::now());
         Some(std::mem::take(unlogged))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_kind_of_refusal_does_not_hide_another() {
+        let refusals = Refusals::of("HTTP");
+        let not_allowed =
+            Refusal::NotAllowed { caller: String::new(), role: None, needed: telemetry_server::Role::Read };
+        assert_eq!(refusals.of_kind(&Refusal::UnknownToken).admits(), Some(0));
+        assert_eq!(refusals.of_kind(&Refusal::UnknownToken).admits(), None);
+        assert_eq!(refusals.of_kind(&Refusal::NoLogin).admits(), Some(0));
+        assert_eq!(refusals.of_kind(&not_allowed).admits(), Some(0));
     }
 }
