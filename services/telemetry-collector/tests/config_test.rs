@@ -5,26 +5,16 @@
 mod support;
 
 use std::fs;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use support::collector::{self, Collector};
 use support::login::{Login, TokenFile, hash};
+use support::otlp::Receiver;
 use telemetry_proto::v1::{
     GetConfigRequest, GetSnapshotRequest, HealthRequest, SetIntervalRequest, Setting, SettingOrigin,
     WatchSnapshotsRequest,
 };
 use telemetry_testing::{Authority, RedisServer, TlsServer, eventually};
-use tokio::net::TcpListener;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -78,42 +68,6 @@ async fn tells_the_interval_that_a_call_has_set() {
     assert_eq!(find(&changed, "TELEMETRY_COLLECTION__INTERVAL"), ("200ms", SettingOrigin::Control));
 }
 
-/// An OTLP receiver that keeps all that it gets, as text.
-#[derive(Debug, Clone, Default)]
-struct Receiver(Arc<Mutex<String>>);
-
-impl Receiver {
-    fn keep(&self, request: &impl std::fmt::Debug) {
-        self.0.lock().unwrap().push_str(&format!("{request:?}\n"));
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.keep(request.get_ref());
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.keep(request.get_ref());
-        Ok(Response::new(ExportMetricsServiceResponse::default()))
-    }
-}
-
 const CONTROL_TOKEN: &str = "control-t0ken";
 const WRONG_TOKEN: &str = "wr0ng-token";
 
@@ -159,14 +113,8 @@ async fn shows_no_secret_anywhere() {
     let url_file = tempfile::NamedTempFile::new().unwrap();
     fs::write(url_file.path(), redis.url().replace("rediss://", &format!("rediss://default:{PASSWORD}@"))).unwrap();
 
-    let receiver = Receiver::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::builder()
-        .add_service(TraceServiceServer::new(receiver.clone()))
-        .add_service(MetricsServiceServer::new(receiver.clone()));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-
+    let (receiver, address) = Receiver::by_grpc().await;
+    let endpoint = format!("http://{address}");
     let headers = format!("authorization=Bearer%20{TOKEN}");
     let vars = [
         ("TELEMETRY_REDIS__URL_FILE", url_file.path().to_str().unwrap()),
@@ -195,11 +143,12 @@ async fn shows_no_secret_anywhere() {
     })
     .await;
     shown += &answers(&collector, &login).await;
-    eventually("spans are exported", async || receiver.text().contains("publish")).await;
+    eventually("spans are exported", async || receiver.has("publish")).await;
     collector.signal("TERM");
     collector.ended().await;
 
-    let everything = [shown, collector.log(), receiver.text(), printed.stdout, printed.stderr].concat();
+    let everything =
+        [shown, collector.log(), receiver.received().text.clone(), printed.stdout, printed.stderr].concat();
     assert!(everything.contains("default:***@"), "the URL is shown without its password");
     let key = fs::read_to_string(&key).unwrap();
     let control_hash = hash(CONTROL_TOKEN);

@@ -11,9 +11,9 @@ mod support;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 
-use hostile::table::Table;
+use hostile::table;
 use hostile::{cases, verdict};
 
 /// Number of cases that run in parallel. They mostly wait; of those that need the processor, one runs at a time.
@@ -23,30 +23,9 @@ fn main() -> ExitCode {
     if let Some(code) = cases::connect_as_another_user() {
         return code;
     }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_ONCE);
-    let table = Table::default();
-    let cases = cases::all().into_iter().map(|(name, run)| trial(name, run, table.clone()));
-    let trials = std::iter::once(verdict_trial()).chain(cases).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list {
-        print!("{}", table.render());
-    }
-    conclusion.exit_code()
-}
-
-fn verdict_trial() -> Trial {
-    Trial::test("verdict_detects_every_kind_of_fault", || {
+    let self_test = Trial::test("verdict_detects_every_kind_of_fault", || {
         verdict::detects_every_kind_of_fault();
         Ok(())
-    })
-}
-
-fn trial(name: &'static str, run: cases::Run, table: Table) -> Trial {
-    Trial::test(name, move || {
-        table.started(name);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        table.passed(name, runtime.block_on(run()));
-        Ok(())
-    })
+    });
+    support::cases::run(AT_ONCE, self_test, cases::all(), table::render)
 }

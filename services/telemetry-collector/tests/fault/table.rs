@@ -1,10 +1,9 @@
 //! The table of results that is printed after all cases.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger::Totals;
+use crate::support::cases::Rows;
 
 /// Result of a case.
 #[derive(Debug, Clone)]
@@ -16,53 +15,30 @@ pub struct Row {
     pub notes: Vec<String>,
 }
 
-/// The results of all cases. Clones share the same table.
-#[derive(Debug, Clone, Default)]
-pub struct Table {
-    rows: Arc<Mutex<BTreeMap<String, Option<Row>>>>,
-}
-
-impl Table {
-    /// Adds a case. It counts as failed until it has [passed](Self::passed).
-    pub fn started(&self, case: &str) {
-        self.set(case, None);
-    }
-
-    pub fn passed(&self, case: &str, row: Row) {
-        self.set(case, Some(row));
-    }
-
-    fn set(&self, case: &str, row: Option<Row>) {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).insert(case.to_owned(), row);
-    }
-
-    /// Formats the table, between a heading and an empty line, by which scripts/test.sh finds it.
-    pub fn render(&self) -> String {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = String::from("Fault cases:\n");
-        let heading = ["case", "sampled", "delivered", "in gap records", "duplicates", "faults injected"];
-        line(&mut text, heading.map(str::to_owned));
-        for (case, row) in rows.iter() {
-            let case = case.replace('_', " ");
-            match row {
-                Some(Row { faults, totals, notes }) => {
-                    let Totals { sampled, delivered, named, duplicates } = totals;
-                    let [sampled, delivered, named, duplicates] =
-                        [sampled.to_string(), delivered.to_string(), named.to_string(), duplicates.to_string()];
-                    line(&mut text, [case, sampled, delivered, named, duplicates, faults.clone()]);
-                    notes.iter().for_each(|note| {
-                        line(&mut text, ["".into(), "".into(), "".into(), "".into(), "".into(), note.clone()])
-                    });
-                }
-                None => line(
-                    &mut text,
-                    [case, "FAILED".to_owned(), String::new(), String::new(), String::new(), String::new()],
-                ),
+/// Formats the table, between a heading and an empty line, by which scripts/test.sh finds it.
+pub fn render(rows: &Rows<Row>) -> String {
+    let mut text = String::from("Fault cases:\n");
+    let heading = ["case", "sampled", "delivered", "in gap records", "duplicates", "faults injected"];
+    line(&mut text, heading.map(str::to_owned));
+    for (case, row) in rows {
+        let case = case.replace('_', " ");
+        match row {
+            Some(Row { faults, totals, notes }) => {
+                let Totals { sampled, delivered, named, duplicates } = totals;
+                let [sampled, delivered, named, duplicates] =
+                    [sampled.to_string(), delivered.to_string(), named.to_string(), duplicates.to_string()];
+                line(&mut text, [case, sampled, delivered, named, duplicates, faults.clone()]);
+                notes.iter().for_each(|note| {
+                    line(&mut text, ["".into(), "".into(), "".into(), "".into(), "".into(), note.clone()])
+                });
+            }
+            None => {
+                line(&mut text, [case, "FAILED".to_owned(), String::new(), String::new(), String::new(), String::new()])
             }
         }
-        text.push('\n');
-        text
     }
+    text.push('\n');
+    text
 }
 
 fn line(text: &mut String, [case, sampled, delivered, named, duplicates, faults]: [String; 6]) {

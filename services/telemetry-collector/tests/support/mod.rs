@@ -3,6 +3,7 @@
 // Each test file is a separate crate and uses only a part of this module.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod cases;
 pub mod collector;
 pub mod events;
 pub mod http;

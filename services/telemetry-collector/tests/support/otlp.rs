@@ -29,6 +29,8 @@ use tonic::{Request, Response, Status};
 /// What was received.
 #[derive(Debug, Default)]
 pub struct Received {
+    /// Every request of both signals.
+    pub text: String,
     pub spans: Vec<Span>,
     /// The latest value of each metric, by name.
     pub metrics: BTreeMap<String, Metric>,
@@ -84,6 +86,7 @@ impl Receiver {
     }
 
     fn take_spans(&self, request: ExportTraceServiceRequest) {
+        self.received().text += &format!("{request:?}\n");
         for spans in request.resource_spans {
             let mut received = self.received();
             received.resource = attributes_of(spans.resource.as_ref());
@@ -92,6 +95,7 @@ impl Receiver {
     }
 
     fn take_metrics(&self, request: ExportMetricsServiceRequest) {
+        self.received().text += &format!("{request:?}\n");
         for metrics in request.resource_metrics {
             let mut received = self.received();
             received.resource = attributes_of(metrics.resource.as_ref());

@@ -8,14 +8,10 @@ mod server;
 mod spool;
 mod topology;
 
-use std::pin::Pin;
-
 use super::ledger::Duplicates;
 use super::soak;
 use super::table::Row;
-
-/// Runs a case. Panics if it fails.
-pub type Run = fn() -> Pin<Box<dyn Future<Output = Row>>>;
+use crate::support::cases::Run;
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -27,15 +23,15 @@ macro_rules! cases {
 macro_rules! network_cases {
     ($($case:ident),+) => {
         vec![$(
-            (stringify!($case), (|| Box::pin(network::$case(Duplicates::Allowed))) as Run),
+            (stringify!($case), (|| Box::pin(network::$case(Duplicates::Allowed))) as Run<Row>),
             (concat!(stringify!($case), "_exactly_once"), || Box::pin(network::$case(Duplicates::Forbidden))),
         )+]
     };
 }
 
 /// All cases with their names.
-pub fn all() -> Vec<(&'static str, Run)> {
-    let mut cases: Vec<(&'static str, Run)> = cases! {
+pub fn all() -> Vec<(&'static str, Run<Row>)> {
+    let mut cases: Vec<(&'static str, Run<Row>)> = cases! {
         server: down_at_start, killed_and_restarted, stopped_and_continued, memory_full_then_freed, flushed, valkey;
         outbox: outbox_overflows, outbox_decimates;
         spool: collector_killed_ten_times, ended_in_an_outage, acknowledged_and_forgotten, disk_full, spool_full, spool_removed, spool_with_flipped_bits,

@@ -8,15 +8,11 @@ mod messages;
 mod socket;
 mod watches;
 
-use std::pin::Pin;
-
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use self::socket::connect_as_another_user;
 use super::table::Row;
-
-/// Runs a case. Panics if it fails.
-pub type Run = fn() -> Pin<Box<dyn Future<Output = Row>>>;
+use crate::support::cases::Run;
 
 macro_rules! cases {
     ($($module:ident: $($case:ident),+;)+) => {
@@ -25,7 +21,7 @@ macro_rules! cases {
 }
 
 /// All cases with their names.
-pub fn all() -> Vec<(&'static str, Run)> {
+pub fn all() -> Vec<(&'static str, Run<Row>)> {
     cases! {
         connections: connections_without_a_byte, half_a_tls_handshake, preface_then_silence, headers_byte_by_byte,
             body_byte_by_byte, answers_that_are_not_read, ten_thousand_connections, garbage_to_a_plain_port,
